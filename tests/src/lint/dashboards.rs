@@ -1,0 +1,301 @@
+//! Grafana dashboards (classic model): what an import needs, what a reader needs, and every query against the catalogue.
+//! Nothing here opens Grafana: a dashboard that passes can still look bad, but no panel of it can be empty by a typo.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+
+use super::catalogue::Catalogue;
+use super::query::{self, Shape};
+use super::template;
+
+const SCHEMA: u32 = 39;
+const COLUMNS: u32 = 24;
+/// Grafana's own variables, replaced by plain values so that the parser sees PromQL.
+const MACROS: [(&str, &str); 5] = [
+    ("$__rate_interval", "5m"),
+    ("$__interval_ms", "60000"),
+    ("$__interval", "1m"),
+    ("$__range_s", "3600"),
+    ("$__range", "1h"),
+];
+
+/// A dashboard, as far as it is checked.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Dashboard {
+    /// Fixed, so that links from alerts stay valid.
+    #[serde(default)]
+    pub uid: String,
+    #[serde(default)]
+    title: String,
+    #[serde(default)]
+    schema_version: u32,
+    #[serde(default = "yes")]
+    editable: bool,
+    templating: Templating,
+    /// The panels, in reading order.
+    pub panels: Vec<Panel>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Debug, Deserialize)]
+struct Templating {
+    list: Vec<Variable>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Variable {
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    query: serde_json::Value,
+    #[serde(default)]
+    datasource: Option<Source>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Source {
+    #[serde(default)]
+    uid: String,
+}
+
+/// One panel.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Panel {
+    /// The number that links from alerts name.
+    pub id: u32,
+    #[serde(default)]
+    title: String,
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    description: String,
+    grid_pos: Grid,
+    #[serde(default)]
+    datasource: Option<Source>,
+    #[serde(default)]
+    field_config: serde_json::Value,
+    #[serde(default)]
+    links: Vec<Link>,
+    /// Its queries.
+    #[serde(default)]
+    pub targets: Vec<Target>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+struct Grid {
+    x: u32,
+    y: u32,
+    w: u32,
+    h: u32,
+}
+
+#[derive(Debug, Deserialize)]
+struct Link {
+    #[serde(default)]
+    url: String,
+}
+
+/// One query of a panel.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    /// PromQL with Grafana's variables.
+    #[serde(default)]
+    pub expr: String,
+    #[serde(default)]
+    legend_format: String,
+    #[serde(default)]
+    datasource: Option<Source>,
+}
+
+/// Parses a dashboard.
+///
+/// # Errors
+/// JSON that is no dashboard; the text says where.
+pub fn parse(text: &str) -> Result<Dashboard, String> {
+    serde_json::from_str(text).map_err(|e| e.to_string())
+}
+
+/// A query with Grafana's interval variables replaced; `$job` and `$instance` stand inside quotes and parse as they are.
+#[must_use]
+pub fn plain_query(expr: &str) -> String {
+    MACROS.iter().fold(expr.to_owned(), |text, (name, value)| text.replace(name, value))
+}
+
+/// What is wrong with a dashboard; `alerts` are the names its links may lead to.
+#[must_use]
+pub fn check(dashboard: &Dashboard, catalogue: &Catalogue, alerts: &BTreeSet<String>) -> Vec<String> {
+    let mut out = Vec::new();
+    for (name, value) in [("uid", &dashboard.uid), ("title", &dashboard.title)] {
+        if value.is_empty() {
+            out.push(format!("has no {name}"));
+        }
+    }
+    if dashboard.schema_version != SCHEMA {
+        out.push(format!("schemaVersion is {}, not {SCHEMA}", dashboard.schema_version));
+    }
+    if dashboard.editable {
+        out.push("is editable: changes would be lost with the next version".to_owned());
+    }
+    variables(&dashboard.templating.list, catalogue, &mut out);
+    for (at, panel) in dashboard.panels.iter().enumerate() {
+        let mut found = Vec::new();
+        check_panel(panel, catalogue, alerts, &mut found);
+        for other in dashboard.panels.iter().take(at) {
+            if overlap(panel.grid_pos, other.grid_pos) {
+                found.push(format!("lies over panel {}", other.id));
+            }
+            if panel.id == other.id {
+                found.push("has the id of another panel".to_owned());
+            }
+        }
+        out.extend(found.into_iter().map(|f| format!("panel {} {:?}: {f}", panel.id, panel.title)));
+    }
+    out
+}
+
+fn variables(list: &[Variable], catalogue: &Catalogue, out: &mut Vec<String>) {
+    for (name, kind) in [("datasource", "datasource"), ("job", "query"), ("instance", "query")] {
+        match list.iter().find(|v| v.name == name) {
+            None => out.push(format!("has no variable {name}")),
+            Some(v) if v.kind != kind => out.push(format!("variable {name} is of type {}, not {kind}", v.kind)),
+            Some(_) => {}
+        }
+    }
+    for v in list.iter().filter(|v| v.kind == "query") {
+        if v.datasource.as_ref().is_none_or(|s| !is_datasource(&s.uid)) {
+            out.push(format!("variable {} does not use $datasource", v.name));
+        }
+        let text = v.query.as_str().or_else(|| v.query.get("query")?.as_str()).unwrap_or("");
+        let inner = text.strip_prefix("label_values(").and_then(|t| t.strip_suffix(')')).and_then(|t| t.rsplit_once(','));
+        let Some((expr, label)) = inner else {
+            out.push(format!("variable {} is not label_values(series, label)", v.name));
+            continue;
+        };
+        let (shape, findings) = query::check(expr, catalogue);
+        out.extend(findings.into_iter().map(|f| format!("variable {}: {f}", v.name)));
+        if matches!(&shape, Shape::Series(labels) if !labels.contains(label.trim())) {
+            out.push(format!("variable {}: its series have no label {}", v.name, label.trim()));
+        }
+    }
+}
+
+fn check_panel(panel: &Panel, catalogue: &Catalogue, alerts: &BTreeSet<String>, out: &mut Vec<String>) {
+    for (name, value) in [("title", &panel.title), ("description", &panel.description)] {
+        if value.trim().is_empty() {
+            out.push(format!("has no {name}"));
+        }
+    }
+    let unit = panel.field_config.pointer("/defaults/unit").and_then(|u| u.as_str()).unwrap_or("");
+    if unit.is_empty() && panel.kind != "text" {
+        out.push("has no unit".to_owned());
+    }
+    let Grid { x, w, h, .. } = panel.grid_pos;
+    if w == 0 || h == 0 || x + w > COLUMNS {
+        out.push(format!("does not fit the grid of {COLUMNS} columns"));
+    }
+    if panel.targets.is_empty() && panel.kind != "text" {
+        out.push("has no query".to_owned());
+    }
+    for link in &panel.links {
+        let page = link.url.rsplit('/').next().unwrap_or("");
+        if link.url.contains("//runbooks.") && !alerts.contains(page) {
+            out.push(format!("links to the runbook of {page}, which is no alert"));
+        }
+    }
+    if !panel.links.iter().any(|l| l.url.contains("//runbooks.")) {
+        out.push("links to no runbook".to_owned());
+    }
+    let sources = std::iter::once(&panel.datasource).chain(panel.targets.iter().map(|t| &t.datasource));
+    if sources.flatten().any(|s| !is_datasource(&s.uid)) || panel.datasource.is_none() {
+        out.push("does not use $datasource".to_owned());
+    }
+    for target in &panel.targets {
+        let (shape, findings) = query::check(&plain_query(&target.expr), catalogue);
+        out.extend(findings.into_iter().map(|f| format!("{f} in {}", target.expr)));
+        for variable in ["$job", "$instance"].iter().filter(|v| !target.expr.contains(**v)) {
+            out.push(format!("{} does not select {variable}", target.expr));
+        }
+        let Shape::Series(kept) = shape else { continue };
+        for label in template::legend_labels(&target.legend_format).iter().filter(|l| !kept.contains(*l)) {
+            out.push(format!("the legend names {label}, which {} does not keep", target.expr));
+        }
+    }
+}
+
+fn is_datasource(uid: &str) -> bool {
+    uid == "$datasource" || uid == "${datasource}"
+}
+
+fn overlap(a: Grid, b: Grid) -> bool {
+    a.x < b.x + b.w && b.x < a.x + a.w && a.y < b.y + b.h && b.y < a.y + a.h
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::catalogue::Catalogue;
+    use super::{BTreeSet, check, parse};
+
+    const GOOD: &str = r#"{"uid":"sage-x","title":"X","schemaVersion":39,"editable":false,
+"templating":{"list":[{"name":"datasource","type":"datasource","query":"prometheus"},
+{"name":"job","type":"query","datasource":{"uid":"${datasource}"},"query":{"query":"label_values(conns, job)"}},
+{"name":"instance","type":"query","datasource":{"uid":"${datasource}"},"query":"label_values(conns{job=~\"$job\"}, instance)"}]},
+"panels":[{"id":1,"title":"A","type":"timeseries","description":"d","gridPos":{"x":0,"y":0,"w":12,"h":8},"datasource":{"uid":"${datasource}"},
+"fieldConfig":{"defaults":{"unit":"short"}},"links":[{"url":"https://runbooks.sage.example/PostgresTooMany"}],
+"targets":[{"expr":"rate(done_total{job=~\"$job\",instance=~\"$instance\"}[$__rate_interval])","legendFormat":"{{instance}}"}]},
+{"id":2,"title":"B","type":"text","description":"d","gridPos":{"x":12,"y":0,"w":12,"h":8},"datasource":{"uid":"$datasource"},
+"links":[{"url":"https://runbooks.sage.example/PostgresTooMany"}]}]}"#;
+
+    fn findings(text: &str) -> Vec<String> {
+        let mut all = Catalogue::builtin();
+        all.add_json(r#"[{"name":"conns","type":"gauge"},{"name":"done_total","type":"counter"}]"#).unwrap();
+        check(&parse(text).unwrap(), &all, &BTreeSet::from(["PostgresTooMany".to_owned()]))
+    }
+
+    #[test]
+    fn a_good_dashboard_passes() {
+        assert_eq!(findings(GOOD), Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_breach_is_named() {
+        for (from, to, says) in [
+            ("\"uid\":\"sage-x\"", "\"uid\":\"\"", "has no uid"),
+            ("\"schemaVersion\":39", "\"schemaVersion\":36", "schemaVersion is 36"),
+            ("\"editable\":false,", "", "is editable"),
+            ("\"name\":\"datasource\"", "\"name\":\"ds\"", "has no variable datasource"),
+            ("\"name\":\"job\",\"type\":\"query\"", "\"name\":\"job\",\"type\":\"custom\"", "of type custom"),
+            ("{\"uid\":\"${datasource}\"},\"query\":{", "{\"uid\":\"p1\"},\"query\":{", "job does not use $datasource"),
+            ("label_values(conns, job)", "label_values(job)", "not label_values"),
+            ("label_values(conns, job)", "label_values(conns, jobb)", "have no label jobb"),
+            ("label_values(conns, job)", "label_values(con, job)", "variable job: metric con"),
+            ("\"title\":\"A\"", "\"title\":\"\"", "has no title"),
+            ("\"description\":\"d\"", "\"description\":\" \"", "has no description"),
+            ("\"unit\":\"short\"", "\"unit\":\"\"", "has no unit"),
+            ("\"x\":12,", "\"x\":11,", "lies over panel 1"),
+            ("\"x\":12,", "\"x\":13,", "does not fit the grid"),
+            ("\"id\":2", "\"id\":1", "the id of another panel"),
+            ("sage.example/PostgresTooMany", "sage.example/Nothing", "runbook of Nothing"),
+            ("https://runbooks", "https://docs", "links to no runbook"),
+            ("\"datasource\":{\"uid\":\"$datasource\"}", "\"datasource\":{\"uid\":\"p\"}", "does not use $datasource"),
+            ("rate(done_total", "rate(done_totals", "metric done_totals"),
+            ("rate(done_total{job=~\\\"$job\\\",", "rate(done_total{", "does not select $job"),
+            ("[$__rate_interval])", "[$__nothing])", "does not parse"),
+            ("{{instance}}", "{{state}}", "the legend names state"),
+        ] {
+            let bad = GOOD.replacen(from, to, 1);
+            assert_ne!(bad, GOOD, "{from}");
+            let found = findings(&bad);
+            assert!(found.iter().any(|f| f.contains(says)), "{from} -> {to}: {found:?}");
+        }
+        let bare = GOOD.split("\"targets\"").next().unwrap().trim_end_matches([',', '\n']).to_owned() + "}]}";
+        assert!(findings(&bare).iter().any(|f| f.contains("has no query")));
+    }
+}
