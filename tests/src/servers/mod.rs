@@ -1,0 +1,15 @@
+//! The real servers that the tests and the demo run against, one file each: start in a temp folder on a free port,
+//! wait until ready, ask, break, stop.
+
+pub mod alertmanager;
+pub mod postgres;
+pub mod prometheus;
+
+/// What to run when a server's programs are missing.
+pub const INSTALL_HINT: &str = "run scripts/setup.sh (or make test, which does) to install it";
+
+/// A required program's path, or a panic that says how to get it.
+pub(crate) fn require(path: &str) -> &str {
+    assert!(std::path::Path::new(path).exists(), "{path} is missing: {INSTALL_HINT}");
+    path
+}

@@ -1,0 +1,653 @@
+//! A real PostgreSQL in a temp folder on a free port and a socket in that folder, with SCRAM passwords and the log
+//! collector on: start, standby, ask, load, freeze, kill, restart, and count the connections on the server itself.
+//! It runs under the `postgres` user when we are root (the server refuses root), else as ourselves.
+
+use std::fmt::Write as _;
+use std::fs::{self, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::INSTALL_HINT;
+use crate::poll;
+use crate::process::{self, Process};
+use crate::temp::{TempFolder, free_port};
+
+/// The superuser's name.
+pub const SUPERUSER: &str = "postgres";
+/// The superuser's password.
+pub const PASSWORD: &str = "demo-superuser";
+
+const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// What a server is started with.
+#[derive(Debug, Clone, Default)]
+pub struct PostgresOptions {
+    /// Further lines of postgresql.conf; they win over the harness's own.
+    pub settings: Vec<String>,
+    /// Statements that take at least this long are logged; `None`: none is.
+    pub slow_query: Option<Duration>,
+}
+
+/// A running server; stopped and removed when dropped.
+#[derive(Debug)]
+pub struct Postgres {
+    state: Mutex<State>,
+    counter: Mutex<Option<Session>>,
+    port: u16,
+    folder: TempFolder,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    postmaster: Option<Child>,
+    /// Children stopped by `freeze`.
+    frozen: Vec<u32>,
+}
+
+impl Postgres {
+    /// Starts a fresh cluster and waits until it answers.
+    ///
+    /// # Panics
+    /// With the server's log when it does not.
+    pub fn start(options: PostgresOptions) -> Self {
+        let server = Self::prepare();
+        let copy = Command::new("cp").arg("-a").arg(template()).arg(server.data()).status();
+        assert!(copy.is_ok_and(|s| s.success()), "cannot copy the initdb template");
+        server.configure(&options);
+        server.launch();
+        server
+    }
+
+    /// Starts a streaming standby of `primary`, made by pg_basebackup, and waits until the primary sees it stream.
+    /// It calls itself `standby<port>` there (application_name).
+    ///
+    /// # Panics
+    /// With the tool's or the server's log when it does not.
+    pub fn start_standby(primary: &Self, options: PostgresOptions) -> Self {
+        let server = Self::prepare();
+        let name = format!("standby{}", server.port);
+        let output = as_server(server.folder.path(), "pg_basebackup")
+            .args(["-R", "-X", "stream", "-c", "fast", "-d"])
+            .arg(format!(
+                "host=127.0.0.1 port={} user={SUPERUSER} application_name={name}",
+                primary.port
+            ))
+            .arg("-D")
+            .arg(server.data())
+            .env("PGPASSWORD", PASSWORD)
+            .output()
+            .expect("pg_basebackup starts");
+        assert!(
+            output.status.success(),
+            "pg_basebackup: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        server.configure(&options);
+        server.launch();
+        let sql = format!("select 1 from pg_stat_replication where application_name='{name}' and state='streaming'");
+        poll::until("the standby streams", START_LIMIT, || {
+            (primary.psql(&sql).as_deref() == Ok("1")).then_some(())
+        });
+        server
+    }
+
+    /// An empty folder tree for a server.
+    fn prepare() -> Self {
+        let folder = TempFolder::new("pg");
+        for name in ["log", "sock"] {
+            fs::create_dir(folder.join(name)).unwrap();
+            give_to_server(&folder.join(name));
+        }
+        // initdb, cp and pg_basebackup make the data folder themselves, as the server's user.
+        give_to_server(folder.path());
+        Self {
+            state: Mutex::default(),
+            counter: Mutex::default(),
+            port: free_port(),
+            folder,
+        }
+    }
+
+    fn configure(&self, options: &PostgresOptions) {
+        let slow = options.slow_query.map_or("-1".to_owned(), |d| d.as_millis().to_string());
+        let mut lines = format!(
+            "port = {port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{sock}'\n\
+             fsync = off\nfull_page_writes = off\nshared_buffers = 16MB\n\
+             dynamic_shared_memory_type = mmap\n\
+             logging_collector = on\nlog_directory = '{log}'\nlog_filename = 'postgresql.log'\n\
+             log_rotation_age = 0\nlog_rotation_size = 0\nlog_file_mode = 0644\n\
+             log_line_prefix = '%m [%p] %q%u@%d/%a '\nlog_min_duration_statement = {slow}\n",
+            port = self.port,
+            sock = self.folder.join("sock").display(),
+            log = self.log_folder().display(),
+        );
+        for line in &options.settings {
+            writeln!(lines, "{line}").expect("to a string");
+        }
+        self.append_settings(&lines);
+    }
+
+    fn append_settings(&self, lines: &str) {
+        let path = self.data().join("postgresql.conf");
+        let file = OpenOptions::new().append(true).open(&path);
+        file.and_then(|mut f| f.write_all(lines.as_bytes()))
+            .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    }
+
+    fn launch(&self) {
+        let log = self.folder.join("start.log");
+        let file = OpenOptions::new().create(true).append(true).open(&log).expect("the folder is ours");
+        let mut command = as_server(self.folder.path(), "postgres");
+        command.arg("-D").arg(self.data());
+        command.stdout(file.try_clone().expect("a second handle")).stderr(file);
+        let mut child = command.spawn().expect("postgres starts");
+        let ready = poll::within(START_LIMIT, || {
+            let ended = child.try_wait().expect("our own child").is_some();
+            (ended || self.psql("select 1").is_ok()).then_some(!ended)
+        });
+        self.state.lock().unwrap().postmaster = Some(child);
+        if ready != Some(true) {
+            let early = fs::read_to_string(log).unwrap_or_default();
+            panic!("PostgreSQL did not come up:\n{early}\n{}", self.log());
+        }
+    }
+
+    /// TCP port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// TCP address.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+    }
+
+    /// Folder of the unix socket.
+    pub fn socket_folder(&self) -> PathBuf {
+        self.folder.join("sock")
+    }
+
+    /// The data folder.
+    pub fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// The log's folder, readable by all.
+    pub fn log_folder(&self) -> PathBuf {
+        self.folder.join("log")
+    }
+
+    /// The log's only file.
+    pub fn log_file(&self) -> PathBuf {
+        self.folder.join("log/postgresql.log")
+    }
+
+    /// The whole log.
+    pub fn log(&self) -> String {
+        fs::read(self.log_file())
+            .map(|b| String::from_utf8_lossy(&b).into_owned())
+            .unwrap_or_default()
+    }
+
+    /// The postmaster's pid.
+    ///
+    /// # Panics
+    /// When the server is stopped.
+    pub fn pid(&self) -> u32 {
+        self.state.lock().unwrap().postmaster.as_ref().expect("the server runs").id()
+    }
+
+    /// Runs SQL in the database `postgres` as superuser: unaligned rows, `|` between columns, no last newline.
+    ///
+    /// # Errors
+    /// psql's messages when a statement fails or there is no connection.
+    pub fn psql(&self, sql: &str) -> Result<String, String> {
+        self.psql_in("postgres", sql)
+    }
+
+    /// As [`Self::psql`], in another database.
+    ///
+    /// # Errors
+    /// As [`Self::psql`].
+    pub fn psql_in(&self, database: &str, sql: &str) -> Result<String, String> {
+        let mut command = self.client("psql", database);
+        command
+            .args(PSQL_FLAGS)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(|e| format!("psql: {e}: {INSTALL_HINT}"))?;
+        let mut stdin = child.stdin.take().expect("piped");
+        // psql that cannot connect ends without reading: its message says why, not our broken pipe.
+        let _ = stdin.write_all(sql.as_bytes());
+        drop(stdin);
+        let output = child.wait_with_output().map_err(|e| e.to_string())?;
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).trim_end().to_owned());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).trim_end_matches('\n').to_owned())
+    }
+
+    /// A client program (psql, pgbench) as superuser through the socket.
+    fn client(&self, program: &str, database: &str) -> Command {
+        let mut command = process::command(program_path(program), self.folder.path());
+        command
+            .env("PGHOST", self.socket_folder())
+            .env("PGPORT", self.port.to_string())
+            .env("PGUSER", SUPERUSER)
+            .env("PGPASSWORD", PASSWORD)
+            .env("PGDATABASE", database)
+            .env("PGCONNECT_TIMEOUT", "10")
+            .env("PGAPPNAME", "harness");
+        command
+    }
+
+    /// A session that stays open: its transaction and locks live until it is dropped.
+    ///
+    /// # Panics
+    /// When psql cannot be started.
+    pub fn session(&self, database: &str) -> Session {
+        Session::start(self.client("psql", database))
+    }
+
+    /// Runs SQL in the background, e.g. a statement that will wait for a lock; dropped: cancelled and closed.
+    ///
+    /// # Panics
+    /// When psql cannot be started.
+    pub fn spawn_psql(&self, database: &str, sql: &str) -> Background {
+        let mut command = self.client("psql", database);
+        command.args(PSQL_FLAGS).args(["-c", sql]);
+        Background {
+            process: Process::start("background-psql", command, self.folder.path()),
+        }
+    }
+
+    /// Creates pgbench's tables at a scale (100,000 accounts each).
+    ///
+    /// # Panics
+    /// With pgbench's messages when it fails.
+    pub fn pgbench_init(&self, database: &str, scale: u32) {
+        let mut command = self.client("pgbench", database);
+        command.args(["-i", "-q", "-s", &scale.to_string()]).stderr(Stdio::piped());
+        let output = command.output().expect("pgbench starts");
+        assert!(output.status.success(), "pgbench -i: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Runs pgbench's own load until dropped: `clients` connections, together `rate` transactions a second.
+    ///
+    /// # Panics
+    /// When pgbench cannot be started.
+    pub fn pgbench_run(&self, database: &str, clients: u32, rate: u32) -> Background {
+        let mut command = self.client("pgbench", database);
+        command.env("PGAPPNAME", "pgbench").args(["-n", "-T", "864000"]);
+        command.args(["-c", &clients.to_string(), "-R", &rate.to_string()]);
+        Background {
+            process: Process::start("pgbench", command, self.folder.path()),
+        }
+    }
+
+    /// Creates a login with pg_monitor and CONNECTION LIMIT `limit`, as the grants shipped with the exporter do.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    #[track_caller]
+    pub fn create_monitor(&self, user: &str, password: &str, limit: u32) {
+        let (name, secret) = (identifier(user), literal(password));
+        let sql = format!(
+            "create role {name} login password {secret} connection limit {limit}; \
+             grant pg_monitor to {name}"
+        );
+        self.psql(&sql).unwrap_or_else(|e| panic!("create role {user}: {e}"));
+    }
+
+    /// Client connections of `user` now, as pg_stat_activity shows them.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    #[track_caller]
+    pub fn count_connections(&self, user: &str) -> usize {
+        let mut counter = self.counter.lock().unwrap();
+        let sql = count_sql(user);
+        if let Some(count) = counter.as_mut().and_then(|s| s.number(&sql).ok()) {
+            return count;
+        }
+        // None yet, or its server was restarted.
+        counter
+            .insert(self.session("postgres"))
+            .number(&sql)
+            .unwrap_or_else(|e| panic!("count connections: {e}"))
+    }
+
+    /// Counts `user`'s connections as often as the server answers, until stopped.
+    pub fn watch_connections(self: &Arc<Self>, user: &str) -> Watcher {
+        let shared = Arc::new(Watched::default());
+        let (server, sql) = (Arc::clone(self), count_sql(user));
+        let seen = Arc::clone(&shared);
+        let thread = std::thread::spawn(move || {
+            while !seen.stop.load(Ordering::Relaxed) {
+                // A killed server ends the session: a new one is opened until the server is back.
+                let mut session = server.session("postgres");
+                *seen.psql.lock().unwrap() = Some(session.child.id());
+                while !seen.stop.load(Ordering::Relaxed) {
+                    let Ok(count) = session.number(&sql) else { break };
+                    seen.maximum.fetch_max(count, Ordering::Relaxed);
+                    seen.samples.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+        Watcher {
+            shared,
+            thread: Some(thread),
+        }
+    }
+
+    /// Ends postmaster and children with SIGKILL, as a crash or the OOM killer does.
+    ///
+    /// # Panics
+    /// When some process outlives that by five seconds.
+    pub fn kill(&self) {
+        let mut state = self.state.lock().unwrap();
+        let Some(mut postmaster) = state.postmaster.take() else { return };
+        // Stopped first, so that it cannot start a child while its children are listed.
+        process::signal("STOP", &[postmaster.id()]);
+        let mut all = process::children(postmaster.id());
+        all.push(postmaster.id());
+        process::signal("KILL", &all);
+        let _ = postmaster.wait();
+        state.frozen.clear();
+        poll::until("the killed server is gone", Duration::from_secs(5), || {
+            (!all.iter().any(|pid| process::runs(*pid))).then_some(())
+        });
+    }
+
+    /// Stops at once without a checkpoint (SIGQUIT), as `pg_ctl -m immediate` does; SIGKILL if that takes five seconds.
+    pub fn stop(&self) {
+        self.thaw();
+        let mut state = self.state.lock().unwrap();
+        let Some(mut postmaster) = state.postmaster.take() else { return };
+        let children = process::children(postmaster.id());
+        process::signal("QUIT", &[postmaster.id()]);
+        let limit = Duration::from_secs(5);
+        if poll::within(limit, || postmaster.try_wait().ok().flatten()).is_none() {
+            let _ = postmaster.kill();
+            let _ = postmaster.wait();
+        }
+        let gone = || (!children.iter().any(|pid| process::runs(*pid))).then_some(());
+        if poll::within(limit, gone).is_none() {
+            process::signal("KILL", &children);
+        }
+    }
+
+    /// Starts it again with its data, port and log, stopping it first if it runs.
+    ///
+    /// # Panics
+    /// With the server's log when it does not come up.
+    pub fn restart(&self) {
+        self.stop();
+        self.launch();
+    }
+
+    /// Stops postmaster and all children with SIGSTOP: the kernel goes on accepting connections, nobody answers.
+    ///
+    /// # Panics
+    /// When the server does not run.
+    pub fn freeze(&self) {
+        let mut state = self.state.lock().unwrap();
+        let postmaster = state.postmaster.as_ref().expect("the server runs").id();
+        process::signal("STOP", &[postmaster]); // first: it can start no more children
+        state.frozen = process::children(postmaster);
+        process::signal("STOP", &state.frozen);
+    }
+
+    /// Lets a frozen server go on.
+    pub fn thaw(&self) {
+        let mut state = self.state.lock().unwrap();
+        let frozen = std::mem::take(&mut state.frozen);
+        process::signal("CONT", &frozen);
+        if let Some(postmaster) = &state.postmaster {
+            process::signal("CONT", &[postmaster.id()]);
+        }
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        *self.counter.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        self.state.clear_poison();
+        self.stop();
+        // SIGKILL leaves the one System V segment that a stopping server removes itself.
+        if let Ok(text) = fs::read_to_string(self.data().join("postmaster.pid"))
+            && let Some(id) = text.lines().nth(6).and_then(|l| l.split_whitespace().last())
+        {
+            let _ = Command::new("ipcrm").args(["-m", id]).stderr(Stdio::null()).status();
+        }
+    }
+}
+
+/// A psql in the background; cancelled and closed when dropped.
+#[derive(Debug)]
+pub struct Background {
+    process: Process,
+}
+
+impl Background {
+    /// True once it has ended by itself.
+    pub fn ended(&mut self) -> bool {
+        self.process.ended().is_some()
+    }
+
+    /// What it has written.
+    pub fn logs(&self) -> String {
+        self.process.logs()
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        // SIGINT makes psql cancel its statement on the server; a killed one would leave a backend with its locks.
+        self.process.stop_with("INT", Duration::from_secs(2));
+    }
+}
+
+/// A psql session fed statement by statement; closed when dropped.
+#[derive(Debug)]
+pub struct Session {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Session {
+    const END: &'static str = "--end-of-answer--";
+
+    fn start(mut command: Command) -> Self {
+        command
+            .args(PSQL_FLAGS)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut child = command.spawn().expect("psql starts");
+        let stdin = child.stdin.take().expect("piped");
+        let stdout = BufReader::new(child.stdout.take().expect("piped"));
+        Self { child, stdin, stdout }
+    }
+
+    /// Runs statements and waits for their rows. A failing statement ends the session.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` when the session has ended.
+    pub fn query(&mut self, sql: &str) -> io::Result<Vec<String>> {
+        writeln!(self.stdin, "{sql};\n\\echo {}", Self::END)?;
+        let mut rows = Vec::new();
+        loop {
+            let mut line = String::new();
+            if self.stdout.read_line(&mut line)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let line = line.trim_end_matches('\n');
+            if line == Self::END {
+                return Ok(rows);
+            }
+            rows.push(line.to_owned());
+        }
+    }
+
+    /// The first row as a number.
+    fn number(&mut self, sql: &str) -> io::Result<usize> {
+        let rows = self.query(sql)?;
+        rows.first()
+            .and_then(|r| r.parse().ok())
+            .ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // An idle session's backend sees the closed socket at once and ends, so SIGKILL is clean here.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[derive(Debug, Default)]
+struct Watched {
+    stop: AtomicBool,
+    maximum: AtomicUsize,
+    samples: AtomicUsize,
+    /// psql of the present session: killed to end a question that a frozen server will never answer.
+    psql: Mutex<Option<u32>>,
+}
+
+/// Counts connections in a thread; see [`Postgres::watch_connections`].
+#[derive(Debug)]
+pub struct Watcher {
+    shared: Arc<Watched>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watcher {
+    /// How often the server has been asked: a test can see that the watcher really watched.
+    pub fn samples(&self) -> usize {
+        self.shared.samples.load(Ordering::Relaxed)
+    }
+
+    /// Ends the counting and returns the most connections ever seen at one moment.
+    pub fn stop(mut self) -> usize {
+        self.finish();
+        self.shared.maximum.load(Ordering::Relaxed)
+    }
+
+    fn finish(&mut self) {
+        let Some(thread) = self.thread.take() else { return };
+        self.shared.stop.store(true, Ordering::Relaxed);
+        let ended = || thread.is_finished().then_some(());
+        while poll::within(Duration::from_millis(500), ended).is_none() {
+            if let Some(pid) = *self.shared.psql.lock().unwrap() {
+                process::signal("KILL", &[pid]);
+            }
+        }
+        let _ = thread.join();
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+/// Unaligned, rows only, no start file, quiet; the first error ends it.
+const PSQL_FLAGS: [&str; 3] = ["-AtXq", "-v", "ON_ERROR_STOP=1"];
+
+fn count_sql(user: &str) -> String {
+    let user = literal(user);
+    format!("select count(*) from pg_stat_activity where usename = {user} and backend_type = 'client backend'")
+}
+
+/// An SQL string literal.
+pub fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// A quoted SQL identifier.
+pub fn identifier(text: &str) -> String {
+    format!("\"{}\"", text.replace('"', "\"\""))
+}
+
+/// An initialised cluster, made once in this process and copied for each server: a copy takes a tenth of initdb's time.
+/// The guardian removes it when the process ends.
+fn template() -> &'static Path {
+    static TEMPLATE: OnceLock<(TempFolder, PathBuf)> = OnceLock::new();
+    let (_, data) = TEMPLATE.get_or_init(|| {
+        let folder = TempFolder::new("pg-template");
+        let password = folder.write("password", PASSWORD);
+        give_to_server(&password);
+        give_to_server(folder.path());
+        let data = folder.join("data");
+        let output = as_server(folder.path(), "initdb")
+            .args([
+                "-U",
+                SUPERUSER,
+                "-A",
+                "scram-sha-256",
+                "-E",
+                "UTF8",
+                "--locale=C",
+                "--no-sync",
+                "-D",
+            ])
+            .arg(&data)
+            .arg(format!("--pwfile={}", password.display()))
+            .output()
+            .expect("initdb starts");
+        assert!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
+        (folder, data)
+    });
+    data
+}
+
+fn program_path(name: &str) -> String {
+    let path = format!("{PROGRAMS}/{name}");
+    super::require(&path).to_owned()
+}
+
+/// A server-side program under the server's user.
+fn as_server(folder: &Path, program: &str) -> Command {
+    let mut command = process::command(program_path(program), folder);
+    if let Some((uid, gid)) = server_user() {
+        command.uid(uid).gid(gid);
+    }
+    command
+}
+
+fn give_to_server(path: &Path) {
+    if let Some((uid, gid)) = server_user() {
+        std::os::unix::fs::chown(path, Some(uid), Some(gid)).expect("root may chown");
+    }
+}
+
+/// The `postgres` user's ids when we are root; else `None`: the server runs as ourselves.
+fn server_user() -> Option<(u32, u32)> {
+    static USER: OnceLock<Option<(u32, u32)>> = OnceLock::new();
+    *USER.get_or_init(|| {
+        if fs::metadata("/proc/self").is_ok_and(|m| m.uid() != 0) {
+            return None;
+        }
+        let passwd = fs::read_to_string("/etc/passwd").expect("users");
+        let line = passwd.lines().find_map(|l| l.strip_prefix("postgres:"));
+        let mut fields = line
+            .unwrap_or_else(|| panic!("no user postgres: {INSTALL_HINT}"))
+            .split(':')
+            .skip(1);
+        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+    })
+}

@@ -1,0 +1,263 @@
+//! A real Prometheus in a temp folder on a free port: scrapes what a test or the demo gives it, holds the shipped
+//! rules, and answers questions through its API.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::http;
+use crate::process::{self, Process};
+use crate::temp::{TempFolder, free_port};
+
+const PROGRAM: &str = "/usr/bin/prometheus";
+const START_LIMIT: Duration = Duration::from_secs(30);
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+/// One scrape job with one target.
+#[derive(Debug, Clone, Default)]
+pub struct Job {
+    /// job_name.
+    pub name: String,
+    /// `host:port`.
+    pub address: String,
+    /// Path; empty: `/metrics`.
+    pub path: String,
+    /// Query of the URL.
+    pub params: Vec<(String, String)>,
+    /// Labels of the target.
+    pub labels: Vec<(String, String)>,
+}
+
+/// What a Prometheus is started with.
+#[derive(Debug, Clone)]
+pub struct PrometheusOptions {
+    /// What it scrapes.
+    pub jobs: Vec<Job>,
+    /// Of scrapes and rule evaluations; also the bound of the scrape timeout, at most 10 s.
+    pub interval: Duration,
+    /// Rule files, copied; see [`shipped_rules`].
+    pub rules: Vec<PathBuf>,
+    /// Where alerts are sent.
+    pub alertmanager: Option<SocketAddr>,
+}
+
+impl Default for PrometheusOptions {
+    fn default() -> Self {
+        Self {
+            jobs: Vec::new(),
+            interval: Duration::from_secs(1),
+            rules: Vec::new(),
+            alertmanager: None,
+        }
+    }
+}
+
+/// One loaded rule.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// Its group.
+    pub group: String,
+    /// Alert or series name.
+    pub name: String,
+    /// `alerting` or `recording`.
+    pub kind: String,
+    /// `ok`, `err` or `unknown` (not evaluated yet).
+    pub health: String,
+}
+
+/// One pending or firing alert.
+#[derive(Debug, Clone)]
+pub struct Alert {
+    /// All labels, `alertname` among them.
+    pub labels: BTreeMap<String, String>,
+    /// Rendered annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// `pending` or `firing`.
+    pub state: String,
+}
+
+/// A running Prometheus; stopped and removed when dropped.
+#[derive(Debug)]
+pub struct Prometheus {
+    process: Process,
+    address: SocketAddr,
+    folder: TempFolder,
+}
+
+/// The rule files of this repository: `alert-rules/*.yml` and `alert-rules/generated/*.yml`, without their tests.
+pub fn shipped_rules() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../alert-rules");
+    let folders = [root.clone(), root.join("generated")];
+    let entries = folders
+        .iter()
+        .filter_map(|f| fs::read_dir(f).ok())
+        .flatten()
+        .flatten()
+        .map(|e| e.path());
+    let rule = |p: &PathBuf| {
+        let name = p.file_name().unwrap_or_default().to_string_lossy();
+        name.ends_with(".yml") && !name.ends_with(".test.yml")
+    };
+    let mut files: Vec<PathBuf> = entries.filter(rule).collect();
+    files.sort();
+    files
+}
+
+impl Prometheus {
+    /// Starts it and waits until it is ready.
+    ///
+    /// # Panics
+    /// With its log when it is not.
+    pub fn start(options: &PrometheusOptions) -> Self {
+        Self::start_at(SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())), options)
+    }
+
+    /// As [`Self::start`], at an address chosen by the caller, for jobs that have to name Prometheus itself.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub fn start_at(address: SocketAddr, options: &PrometheusOptions) -> Self {
+        let folder = TempFolder::new("prometheus");
+        for (number, file) in options.rules.iter().enumerate() {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            fs::copy(file, folder.join(&format!("{number:02}-{name}.rules"))).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        }
+        let config = folder.write("prometheus.yml", &format!("{:#}", configuration(options)));
+        let mut command = process::command(super::require(PROGRAM), folder.path());
+        command.arg(format!("--config.file={}", config.display()));
+        command.arg(format!("--storage.tsdb.path={}", folder.join("data").display()));
+        command.arg(format!("--web.listen-address={address}"));
+        let mut process = Process::start("prometheus", command, folder.path());
+        process.wait_ready(START_LIMIT, || {
+            http::get(address, "/-/ready", &[], Duration::from_secs(1)).is_ok_and(|r| r.status == 200)
+        });
+        Self { process, address, folder }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// `http://address`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Its temp folder.
+    pub fn folder(&self) -> &TempFolder {
+        &self.folder
+    }
+
+    /// Its log.
+    pub fn logs(&self) -> String {
+        self.process.logs()
+    }
+
+    /// An instant query: labels (`__name__` among them) and value of each series. A scalar has no labels.
+    ///
+    /// # Panics
+    /// When Prometheus refuses the expression or does not answer.
+    #[track_caller]
+    pub fn query(&self, promql: &str) -> Vec<(BTreeMap<String, String>, f64)> {
+        let data = self.api(&format!("/api/v1/query?query={}", http::encode(promql)));
+        let number = |v: &Value| v[1].as_str().and_then(|s| s.parse().ok()).expect("a sample's value is a number");
+        if data["resultType"] == "scalar" {
+            return vec![(BTreeMap::new(), number(&data["result"]))];
+        }
+        list(&data["result"])
+            .iter()
+            .map(|r| (texts(&r["metric"]), number(&r["value"])))
+            .collect()
+    }
+
+    /// Loaded rules, in order.
+    ///
+    /// # Panics
+    /// When Prometheus does not answer.
+    #[track_caller]
+    pub fn rules(&self) -> Vec<Rule> {
+        let data = self.api("/api/v1/rules");
+        let groups = list(&data["groups"]).iter();
+        let rules = groups.flat_map(|g| list(&g["rules"]).iter().map(move |r| (g, r)));
+        rules
+            .map(|(group, rule)| Rule {
+                group: text(&group["name"]),
+                name: text(&rule["name"]),
+                kind: text(&rule["type"]),
+                health: text(&rule["health"]),
+            })
+            .collect()
+    }
+
+    /// Pending and firing alerts.
+    ///
+    /// # Panics
+    /// When Prometheus does not answer.
+    #[track_caller]
+    pub fn alerts(&self) -> Vec<Alert> {
+        let data = self.api("/api/v1/alerts");
+        let alerts = list(&data["alerts"]).iter();
+        alerts
+            .map(|a| Alert {
+                labels: texts(&a["labels"]),
+                annotations: texts(&a["annotations"]),
+                state: text(&a["state"]),
+            })
+            .collect()
+    }
+
+    #[track_caller]
+    fn api(&self, path: &str) -> Value {
+        let response = http::get(self.address, path, &[], ANSWER_LIMIT);
+        let response = response.unwrap_or_else(|e| panic!("{path}: {e}\n{}", self.logs()));
+        let mut answer: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+        assert_eq!(answer["status"], "success", "{path}: {}", response.text());
+        answer["data"].take()
+    }
+}
+
+/// The configuration as JSON, which is YAML too and leaves no quoting to get wrong.
+fn configuration(options: &PrometheusOptions) -> Value {
+    let interval = format!("{}ms", options.interval.as_millis());
+    let timeout = format!("{}ms", options.interval.min(Duration::from_secs(10)).as_millis());
+    let jobs: Vec<Value> = options
+        .jobs
+        .iter()
+        .map(|job| {
+            let params: BTreeMap<&str, [&str; 1]> = job.params.iter().map(|(n, v)| (n.as_str(), [v.as_str()])).collect();
+            let labels: BTreeMap<&str, &str> = job.labels.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+            json!({
+                "job_name": job.name,
+                "metrics_path": if job.path.is_empty() { "/metrics" } else { &job.path },
+                "params": params,
+                "static_configs": [{ "targets": [job.address], "labels": labels }],
+            })
+        })
+        .collect();
+    let mut config = json!({
+        "global": { "scrape_interval": interval, "scrape_timeout": timeout, "evaluation_interval": interval },
+        "rule_files": ["*.rules"],
+        "scrape_configs": jobs,
+    });
+    if let Some(address) = options.alertmanager {
+        config["alerting"] = json!({ "alertmanagers": [{ "static_configs": [{ "targets": [address.to_string()] }] }] });
+    }
+    config
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn texts(value: &Value) -> BTreeMap<String, String> {
+    value.as_object().into_iter().flatten().map(|(n, v)| (n.clone(), text(v))).collect()
+}
