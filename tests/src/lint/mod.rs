@@ -2,6 +2,7 @@
 //! the exporters declare and to the house rules of on-call. It reads files and returns findings; `e2e/lint.rs` runs it
 //! with the catalogues of the built exporters, and promtool beside it.
 
+pub mod alertmanager;
 pub mod catalogue;
 pub mod dashboards;
 pub mod query;
@@ -16,7 +17,8 @@ use std::path::{Path, PathBuf};
 use catalogue::Catalogue;
 use rules::Rule;
 
-/// Checks everything under `alert-rules/` and `dashboards/` of the repository at `root`. Each finding begins with the
+/// Checks everything under `alert-rules/` and `dashboards/` of the repository at `root`, and the reference Alertmanager's
+/// inhibitions. Each finding begins with the
 /// file, and the alert or panel; no findings: clean.
 #[must_use]
 pub fn repository(root: &Path, catalogue: &Catalogue) -> Vec<String> {
@@ -30,6 +32,7 @@ pub fn repository(root: &Path, catalogue: &Catalogue) -> Vec<String> {
         }
     }
     lint.dashboards();
+    lint.inhibitions();
     lint.findings
 }
 
@@ -121,6 +124,14 @@ impl Lint<'_> {
                 self.findings.push(format!("{}: there is no such alert", self.name(&path)));
             }
         }
+    }
+
+    fn inhibitions(&mut self) {
+        let path = self.root.join(alertmanager::REFERENCE);
+        let Some(config) = self.parsed(&path, alertmanager::parse) else { return };
+        let names: BTreeSet<String> = self.alerts.keys().cloned().collect();
+        let found = alertmanager::check(&config, &names);
+        self.findings.extend(found.into_iter().map(|f| format!("{}: {f}", alertmanager::REFERENCE)));
     }
 
     fn dashboards(&mut self) {

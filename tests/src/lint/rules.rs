@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use regex::Regex;
 use serde::Deserialize;
 
-use super::catalogue::{Catalogue, INVENTORY_LABELS};
+use super::catalogue::{Catalogue, TARGET_LABELS};
 use super::query::{self, Shape};
 use super::template;
 
@@ -140,8 +140,9 @@ fn annotations(rule: &Rule, name: &str, shape: &Shape, out: &mut Vec<String>) {
         }
     }
     if name != WATCHDOG {
-        for label in INVENTORY_LABELS.iter().filter(|l| !kept.contains(**l)) {
-            out.push(format!("loses the inventory label {label}"));
+        // job and instance too: links, inhibition and escalation need them.
+        for label in TARGET_LABELS.iter().filter(|l| !kept.contains(**l)) {
+            out.push(format!("loses the target label {label}"));
         }
     }
 }
@@ -231,7 +232,7 @@ groups:
             ("impact:", "level: x\n          impact:", "annotation level"),
             ("runbooks.sage.example/PostgresTooMany", "runbooks.sage.example/Other", "does not end in /PostgresTooMany"),
             ("$labels.instance", "$labels.state", "names the label state"),
-            ("without (state)", "without (state, team)", "loses the inventory label team"),
+            ("without (state)", "without (state, team)", "loses the target label team"),
             (" PG-01", "", "short id"),
             ("postgres: ", "postgres with a very long tale: ", "characters, 80 fit"),
             ("postgres: ", "postgres ~ ", "'~'"),
