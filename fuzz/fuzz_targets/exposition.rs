@@ -5,25 +5,23 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sage_common::parse::{Format, Limits, Reader, page, strict};
+use sage_common::parse::{Event, Format, Limits, Reader, page, strict};
 
 fuzz_target!(|data: &[u8]| {
-    // The first byte sizes the pieces, so that the fuzzer explores where lines are cut.
-    let Some((size, input)) = data.split_first() else {
-        return;
-    };
-    let lines = input.iter().filter(|byte| **byte == b'\n').count() + 1;
+    // All of it is the page, so that a file of the corpus is one; the size of the pieces varies with its length.
+    let size = data.len() % 29 + 1;
+    let lines = data.iter().filter(|byte| **byte == b'\n').count() + 1;
     for format in [Format::Text, Format::OpenMetrics] {
-        let whole = page(input, format);
+        let whole = page(data, format);
         let mut samples = Vec::new();
         let mut reader = Reader::new(Limits::default()).format(format);
-        let mut on = |_line: usize, event: sage_common::parse::Event<'_>| {
-            if let sage_common::parse::Event::Sample(sample) = event {
+        let mut on = |_line: usize, event: Event<'_>| {
+            if let Event::Sample(sample) = event {
                 samples.push(format!("{sample:?}"));
             }
         };
-        let end = input
-            .chunks(usize::from(*size).max(1))
+        let end = data
+            .chunks(size)
             .try_for_each(|piece| reader.feed(piece, &mut on))
             .and_then(|()| reader.finish(&mut on));
         match (&whole, end) {
@@ -48,7 +46,7 @@ fuzz_target!(|data: &[u8]| {
             }
             (one, other) => panic!("{one:?} in one, {other:?} in pieces"),
         }
-        match strict(input, format) {
+        match strict(data, format) {
             Ok(page) => assert_eq!(format!("{page:?}"), format!("{:?}", whole.expect("strict took it"))),
             Err(faults) => assert!(faults.len() <= 1001 && faults.is_sorted_by_key(|fault| fault.line)),
         }
