@@ -1,0 +1,139 @@
+//! What the HTTP server and the commands need of an exporter, whether it serves a product or probes free targets.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::check::CheckResult;
+use crate::deadline::{Deadline, scrape_deadline};
+use crate::desc::Info;
+use crate::error::HttpError;
+use crate::service::Meta;
+use crate::sink::Sink;
+
+/// A boxed future.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// An exporter with its configuration loaded.
+pub trait App: Send + Sync + 'static {
+    /// Who it is.
+    fn meta(&self) -> &'static Meta;
+
+    /// The samples of `/metrics`, without our own.
+    fn metrics(&self, ask: Ask) -> BoxFuture<'_, Result<Sink, HttpError>>;
+
+    /// The samples of `/probe`.
+    fn probe(&self, ask: Ask) -> BoxFuture<'_, Result<Sink, HttpError>>;
+
+    /// For the landing page: what is watched and how it is at present, a line each.
+    fn overview(&self) -> Vec<(String, String)>;
+
+    /// Connects once and tells how each part does.
+    fn check(&self, deadline: Deadline) -> BoxFuture<'_, CheckResult>;
+
+    /// The effective configuration as YAML, without a secret.
+    fn effective_config(&self) -> String;
+}
+
+/// One part of the catalogue: a collector with its families.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub struct Section {
+    /// The collector; empty for what every page has.
+    pub collector: &'static str,
+    /// What it reads.
+    pub help: &'static str,
+    /// When it runs.
+    pub when: &'static str,
+    /// What it writes.
+    pub metrics: &'static [Info],
+}
+
+/// What a request for metrics asks for.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// When the request was taken up; deadlines count from here.
+    pub accepted: Instant,
+    /// The query, decoded, in order.
+    pub query: Vec<(String, String)>,
+    /// What the scraper says it waits.
+    pub timeout: Option<Duration>,
+}
+
+/// The header in which Prometheus says how long it waits.
+pub const TIMEOUT_HEADER: &str = "x-prometheus-scrape-timeout-seconds";
+
+impl Ask {
+    /// Reads query and timeout header.
+    ///
+    /// # Errors
+    /// 400 when the header is not a positive number of seconds.
+    pub fn parse(query: &str, header: Option<&str>) -> Result<Self, HttpError> {
+        /// No scraper waits longer; larger values are taken for this.
+        const LONGEST: f64 = 3600.0;
+        let timeout = match header.map(|text| (text, text.trim().parse::<f64>())) {
+            None => None,
+            Some((_, Ok(seconds))) if seconds.is_finite() && seconds > 0.0 => Some(Duration::from_secs_f64(seconds.min(LONGEST))),
+            Some((text, _)) => {
+                return Err(HttpError::bad_request(format!(
+                    "{TIMEOUT_HEADER}: {text:?} is not a positive number of seconds"
+                )));
+            }
+        };
+        Ok(Self {
+            accepted: Instant::now(),
+            query: form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
+            timeout,
+        })
+    }
+
+    /// The value of a parameter that is given at most once.
+    ///
+    /// # Errors
+    /// 400 when it is given twice.
+    pub fn one(&self, name: &str) -> Result<Option<&str>, HttpError> {
+        let mut values = self.query.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        match (values.next(), values.next()) {
+            (value, None) => Ok(value),
+            _ => Err(HttpError::bad_request(format!("the parameter {name} is given more than once"))),
+        }
+    }
+
+    /// All values of a parameter.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.query
+            .iter()
+            .filter(move |(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// When the answer must be out, for a module that lasts `cap` at most.
+    pub fn deadline(&self, offset: Duration, cap: Duration) -> Deadline {
+        scrape_deadline(self.accepted, self.timeout, offset, cap)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn odd_timeouts_are_refused_or_clamped() {
+        for bad in ["", "abc", "0", "-1", "NaN", "inf"] {
+            assert_eq!(Ask::parse("", Some(bad)).unwrap_err().status, 400, "{bad}");
+        }
+        assert_eq!(Ask::parse("", Some("1e300")).unwrap().timeout, Some(Duration::from_secs(3600)));
+        assert_eq!(Ask::parse("", Some("2.5")).unwrap().timeout, Some(Duration::from_millis(2500)));
+        assert_eq!(Ask::parse("", None).unwrap().timeout, None);
+    }
+
+    #[tokio::test]
+    async fn the_query_is_decoded() {
+        let ask = Ask::parse("collect%5B%5D=a&collect[]=b+c&target=x%2Fy", None).unwrap();
+        assert_eq!(ask.all("collect[]").collect::<Vec<_>>(), ["a", "b c"]);
+        assert_eq!(ask.one("target").unwrap(), Some("x/y"));
+        assert_eq!(ask.one("collect[]").unwrap_err().status, 400);
+        assert_eq!(ask.one("module").unwrap(), None);
+    }
+}

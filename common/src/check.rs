@@ -1,0 +1,195 @@
+//! The `check` command's result: a table for people, JSON for tools, an exit code for Nagios.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::report::{Report, Status};
+
+/// What `check` found.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct CheckResult {
+    /// What was checked: address, user, version of the server where it is known.
+    pub target: String,
+    /// Whether the server answered.
+    pub up: bool,
+    /// Each part.
+    pub rows: Vec<Row>,
+}
+
+/// One part: the connection, the login or a collector.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// The part.
+    pub collector: String,
+    /// ok, empty, not here, denied, timeout, or the reason of the failure.
+    pub result: String,
+    /// How long it took.
+    pub milliseconds: f64,
+    /// How many series it wrote.
+    pub series: usize,
+    /// What to do, or why there is nothing.
+    pub note: String,
+    #[serde(skip)]
+    bad: bool,
+}
+
+impl Row {
+    /// A part that did well (`ok`) or not.
+    pub fn new(
+        collector: impl Into<String>,
+        result: impl Into<String>,
+        milliseconds: f64,
+        series: usize,
+        note: impl Into<String>,
+        ok: bool,
+    ) -> Self {
+        Self {
+            collector: collector.into(),
+            result: result.into(),
+            milliseconds,
+            series,
+            note: note.into(),
+            bad: !ok,
+        }
+    }
+}
+
+/// How `check` ends, as a Nagios plugin does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// All parts work.
+    Fine = 0,
+    /// The server answers, but a part fails.
+    Partly = 1,
+    /// The server does not answer.
+    Down = 2,
+}
+
+impl CheckResult {
+    /// The result of one scrape.
+    pub fn from_report(target: String, report: &Report) -> Self {
+        let mut rows = Vec::new();
+        let milliseconds = |d: std::time::Duration| d.as_secs_f64() * 1e3;
+        for failure in &report.failures {
+            rows.push(Row::new(failure.part, failure.kind.as_str(), 0.0, 0, failure.note.clone(), false));
+        }
+        if let Some(login) = &report.login {
+            let total = login.phases.iter().map(|(_, time)| milliseconds(*time)).sum();
+            let phases = login
+                .phases
+                .iter()
+                .map(|(phase, time)| format!("{phase} {:.1}", milliseconds(*time)));
+            let result = login.error.map_or("ok", |kind| kind.as_str());
+            rows.push(Row::new(
+                "login",
+                result,
+                total,
+                0,
+                phases.collect::<Vec<_>>().join(", "),
+                login.error.is_none(),
+            ));
+        }
+        for c in &report.collectors {
+            let result = match c.status {
+                Status::Ok => "ok",
+                Status::Empty => "empty",
+                Status::NotHere => "not here",
+                Status::Denied => "denied",
+                Status::Failed(kind) => kind.as_str(),
+                Status::TimedOut => "timeout",
+                Status::Pending => "not run",
+            };
+            let bad = c.status.reason().is_some() || report.up && c.status == Status::Pending;
+            rows.push(Row::new(
+                c.name,
+                result,
+                milliseconds(c.duration),
+                c.series,
+                c.note.clone().unwrap_or_default(),
+                !bad,
+            ));
+        }
+        Self {
+            target,
+            up: report.up,
+            rows,
+        }
+    }
+
+    /// How the command ends.
+    pub fn verdict(&self) -> Verdict {
+        if !self.up {
+            Verdict::Down
+        } else if self.rows.iter().any(|row| row.bad) {
+            Verdict::Partly
+        } else {
+            Verdict::Fine
+        }
+    }
+
+    /// The table; with `colour` the result stands out on a terminal.
+    pub fn table(&self, colour: bool) -> String {
+        let width =
+            |get: fn(&Row) -> &str, title: &str| self.rows.iter().map(|r| get(r).chars().count()).max().unwrap_or(0).max(title.len());
+        let (names, results) = (width(|r| &r.collector, "collector"), width(|r| &r.result, "result"));
+        let mut out = format!("{}: {}\n", self.target, if self.up { "up" } else { "down" });
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            out,
+            "{:names$}  {:results$}  {:>8}  {:>6}  what to do",
+            "collector", "result", "ms", "series"
+        );
+        for row in &self.rows {
+            let (on, off) = match (colour, row.bad) {
+                (false, _) => ("", ""),
+                (true, true) => ("\u{1b}[31m", "\u{1b}[0m"),
+                (true, false) => ("\u{1b}[32m", "\u{1b}[0m"),
+            };
+            let line = format!(
+                "{:names$}  {on}{:results$}{off}  {:>8.1}  {:>6}  {}",
+                row.collector, row.result, row.milliseconds, row.series, row.note
+            );
+            let _ = writeln!(out, "{}", line.trim_end());
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::report::CollectorReport;
+
+    fn result(up: bool, statuses: &[Status]) -> CheckResult {
+        let collectors = statuses.iter().map(|s| CollectorReport::new("x", *s)).collect();
+        CheckResult::from_report(
+            "db".into(),
+            &Report {
+                up,
+                collectors,
+                ..Report::default()
+            },
+        )
+    }
+
+    #[test]
+    fn verdicts() {
+        assert_eq!(result(true, &[Status::Ok, Status::Empty, Status::NotHere]).verdict(), Verdict::Fine);
+        for bad in [Status::Denied, Status::TimedOut, Status::Failed(ErrorKind::Query), Status::Pending] {
+            assert_eq!(result(true, &[Status::Ok, bad]).verdict(), Verdict::Partly, "{bad:?}");
+        }
+        assert_eq!(result(false, &[]).verdict(), Verdict::Down);
+    }
+
+    #[test]
+    fn colours_only_on_a_terminal() {
+        let r = result(true, &[Status::Ok]);
+        assert_eq!(
+            r.table(false),
+            "db: up\ncollector  result        ms  series  what to do\nx          ok           0.0       0\n"
+        );
+        assert!(r.table(true).contains("\u{1b}[32mok"));
+    }
+}

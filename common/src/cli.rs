@@ -1,0 +1,168 @@
+//! Flags and commands that all exporters have, from one table.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+
+use crate::config::Span;
+use crate::exporter::Program;
+
+/// Flags of every exporter.
+#[derive(Args, Clone, Debug)]
+pub struct CommonFlags {
+    /// Configuration file (YAML); the exporter also works with flags and environment alone
+    #[arg(long = "config.file", value_name = "FILE", global = true)]
+    pub config_file: Option<PathBuf>,
+    /// Address to listen on, may be given several times [default: loopback and the exporter's port]
+    #[arg(long = "web.listen-address", value_name = "HOST:PORT", global = true)]
+    pub listen_addresses: Vec<String>,
+    /// Path of the metrics
+    #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", global = true)]
+    pub telemetry_path: String,
+    /// Scrapes answered at once; more get 503
+    #[arg(long = "web.max-requests", value_name = "N", default_value_t = 64, global = true)]
+    pub max_requests: usize,
+    /// How much sooner than the scraper's timeout the answer is out; at most a tenth of that timeout
+    #[arg(long = "scrape.timeout-offset", value_name = "TIME", default_value = "500ms", global = true)]
+    pub timeout_offset: Span,
+    /// Lines of this level and above are logged: error, warn, info, debug
+    #[arg(long = "log.level", value_name = "LEVEL", default_value = "info", global = true)]
+    pub log_level: tracing::level_filters::LevelFilter,
+    /// Form of the log lines
+    #[arg(long = "log.format", value_name = "FORMAT", default_value = "auto", global = true)]
+    pub log_format: LogFormat,
+}
+
+/// Form of the log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Text, with colours on a terminal.
+    Auto,
+    /// Text without colours.
+    #[value(alias = "text")]
+    Logfmt,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What the exporter is to do.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Command {
+    /// Serve metrics (the default)
+    Run,
+    /// Connect once and tell how each part does: exit code 0 fine, 1 partly, 2 down, 3 bad configuration
+    Check {
+        /// Print JSON instead of the table
+        #[arg(long)]
+        json: bool,
+        /// Longest check
+        #[arg(long, value_name = "TIME", default_value = "30s")]
+        timeout: Span,
+    },
+    /// Print the catalogue of metrics
+    Metrics {
+        /// Print JSON instead of text
+        #[arg(long)]
+        json: bool,
+        /// Print the table of the README
+        #[arg(long, conflicts_with = "json")]
+        markdown: bool,
+    },
+    /// Work with the configuration file
+    Config {
+        /// What to do with it
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Print the effective configuration, without secrets
+    PrintConfig,
+    /// Print the version
+    Version,
+}
+
+/// What to do with the configuration file.
+#[derive(Subcommand, Clone, Debug)]
+pub enum ConfigCommand {
+    /// Read it and say what is wrong: exit code 0 fine, 1 not
+    Validate,
+}
+
+/// The command line of an exporter whose own flags are `F`.
+#[derive(Parser, Debug)]
+#[command(disable_help_subcommand = true)]
+pub struct Cli<F: Args> {
+    /// Flags of every exporter.
+    #[command(flatten)]
+    pub common: CommonFlags,
+    /// Flags of this exporter.
+    #[command(flatten)]
+    pub own: F,
+    /// What to do; nothing said means `run`.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The command line with the switches that each collector has.
+pub fn command<P: Program>() -> clap::Command {
+    let meta = P::META;
+    let mut command = Cli::<P::Flags>::command()
+        .name(format!("sage-{}-exporter", meta.name))
+        .about(format!("Prometheus exporter for {}", meta.product))
+        .version(meta.version);
+    for name in P::collectors() {
+        let switch = |prefix: &str, help: String| {
+            let flag = format!("{prefix}collector.{name}");
+            clap::Arg::new(flag.clone())
+                .long(flag)
+                .help(help)
+                .action(ArgAction::SetTrue)
+                .global(true)
+                .help_heading("Collectors")
+        };
+        command = command
+            .arg(switch("", format!("Switch the collector {name} on")))
+            .arg(switch("no-", format!("Switch the collector {name} off")).overrides_with(format!("collector.{name}")));
+    }
+    command
+}
+
+/// Collectors switched on or off by flag, by name.
+pub type Switches = Vec<(&'static str, bool)>;
+
+/// Reads the command line; prints help, version or the error itself and returns the exit code then.
+///
+/// # Errors
+/// The exit code: 0 for help and version, 2 for a flag that is not known.
+pub fn parse<P: Program>(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<(Cli<P::Flags>, Switches), u8> {
+    let fail = |error: clap::Error| {
+        // Nobody reads the error of a closed terminal.
+        let _ = error.print();
+        u8::try_from(error.exit_code()).unwrap_or(2)
+    };
+    let matches = command::<P>().try_get_matches_from(args).map_err(fail)?;
+    let mut switches = Vec::new();
+    for name in P::collectors() {
+        for (flag, on) in [(format!("collector.{name}"), true), (format!("no-collector.{name}"), false)] {
+            if matches.get_flag(&flag) {
+                switches.push((name, on));
+            }
+        }
+    }
+    Ok((Cli::from_arg_matches(&matches).map_err(fail)?, switches))
+}
+
+/// Sends the log to standard error.
+pub fn start_log(common: &CommonFlags) {
+    use tracing_subscriber::fmt;
+    let builder = fmt()
+        .with_max_level(common.log_level)
+        .with_target(false)
+        .with_writer(std::io::stderr);
+    // Started twice only in tests, where the first one serves.
+    let _ = match common.log_format {
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Auto => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        LogFormat::Logfmt => builder.with_ansi(false).try_init(),
+    };
+}

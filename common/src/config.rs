@@ -1,0 +1,264 @@
+//! Strict YAML configuration: unknown keys are refused with file:line:column and the key that was probably meant.
+//!
+//! Precedence: flag, environment, file, default. Durations are written with a unit (`5s`, `1m`). Secrets stand elsewhere
+//! (secret.rs); the file only names where.
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::de::{self, DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::collector::Table;
+use crate::error::Invalid;
+use crate::scrape::Module;
+use crate::service::Service;
+
+/// A duration as written in a file or flag: a number with a unit, such as `500ms`, `5s`, `1m 30s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl std::str::FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        humantime::parse_duration(text)
+            .map(Self)
+            .map_err(|e| format!("{text:?} is not a duration ({e}); write it with a unit, such as 5s or 1m"))
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_duration(self.0).fmt(f)
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A mapping whose order counts: the first target is the one that `/metrics` shows.
+#[derive(Clone, Debug)]
+pub struct Named<T>(pub Vec<(String, T)>);
+
+impl<T> Default for Named<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Serialize> Serialize for Named<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(k, v)| (k, v)))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Pairs<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Pairs<T> {
+            type Value = Named<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a mapping from names to settings")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Named<T>, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Named(pairs))
+            }
+        }
+        deserializer.deserialize_map(Pairs(std::marker::PhantomData))
+    }
+}
+
+/// What a page may take and how long it may last: one named way of scraping.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default, bound = "")]
+pub struct ModuleConfig<S: Service> {
+    /// Longest scrape, whatever the scraper allows; default 60s.
+    pub timeout: Span,
+    /// Time between two fresh logins; default 30s.
+    pub probe_interval: Span,
+    /// Most series of one page; default 5000.
+    pub max_series: usize,
+    /// Collectors and their options.
+    pub collectors: S::Collectors,
+}
+
+impl<S: Service> Default for ModuleConfig<S> {
+    fn default() -> Self {
+        Self {
+            timeout: Span(Duration::from_secs(60)),
+            probe_interval: Span(Duration::from_secs(30)),
+            max_series: 5000,
+            collectors: S::Collectors::default(),
+        }
+    }
+}
+
+impl<S: Service> ModuleConfig<S> {
+    /// Makes the module.
+    ///
+    /// # Errors
+    /// An option that makes no sense.
+    pub fn build(&self, name: &str) -> Result<Module<S>, Invalid> {
+        if self.timeout.0.is_zero() || self.max_series == 0 {
+            return Err(Invalid::new(format!(
+                "module {name}: timeout and max_series must be greater than 0"
+            )));
+        }
+        Ok(Module {
+            name: name.to_owned(),
+            timeout: self.timeout.0,
+            probe_interval: self.probe_interval.0,
+            max_series: self.max_series,
+            entries: self.collectors.build()?,
+        })
+    }
+}
+
+/// The configuration file of an exporter of a product.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default, bound = "")]
+pub struct ServiceConfig<S: Service> {
+    /// Targets by name; the first is the one of `/metrics`.
+    pub targets: Named<S::Options>,
+    /// Modules by name; `default` is used where a request names none.
+    pub modules: Named<ModuleConfig<S>>,
+}
+
+impl<S: Service> Default for ServiceConfig<S> {
+    fn default() -> Self {
+        Self {
+            targets: Named::default(),
+            modules: Named::default(),
+        }
+    }
+}
+
+/// Reads a YAML file.
+///
+/// # Errors
+/// The place, the reason, and the key or value that was probably meant.
+pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T, Invalid> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Invalid::new(format!("{shown}: {e}")).hint(format!("the service user must be able to read it: ls -l {shown}")))?;
+    parse(&text, &shown.to_string())
+}
+
+/// Parses YAML text that came from `origin`.
+///
+/// # Errors
+/// As `load`.
+pub fn parse<T: DeserializeOwned>(text: &str, origin: &str) -> Result<T, Invalid> {
+    serde_saphyr::from_str(text).map_err(|error| refusal(error.without_snippet(), origin))
+}
+
+fn refusal(error: &serde_saphyr::Error, origin: &str) -> Invalid {
+    use serde_saphyr::Error as Yaml;
+    let place = error
+        .location()
+        .map_or_else(|| origin.to_owned(), |l| format!("{origin}:{}:{}", l.line(), l.column()));
+    match error {
+        Yaml::SerdeUnknownField { field, expected, .. } => unknown(&format!("{place}: unknown key `{field}`"), field, expected),
+        Yaml::SerdeUnknownVariant { variant, expected, .. } => unknown(&format!("{place}: unknown value `{variant}`"), variant, expected),
+        other => {
+            let text = other.to_string();
+            // The place stands in front; the library's own suffix would repeat it.
+            let text = text.split(" at line ").next().unwrap_or(&text);
+            Invalid::new(format!("{place}: {text}"))
+        }
+    }
+}
+
+/// A refusal of `given`, with the known word that it resembles, or all of them.
+pub fn unknown(message: &str, given: &str, known: &[&str]) -> Invalid {
+    if given == "password" && known.contains(&"password_file") {
+        return Invalid::new(message).hint("a secret does not stand in this file: write `password_file: /path/to/file` and put it there");
+    }
+    let near = known
+        .iter()
+        .map(|k| (strsim::jaro_winkler(given, k), *k))
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    Invalid::new(message).hint(match near {
+        Some((likeness, word)) if likeness > 0.8 => format!("did you mean `{word}`?"),
+        _ => format!("known here: {}", known.join(", ")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(deny_unknown_fields, default)]
+    struct Sample {
+        targets: Named<Inner>,
+        timeout: Option<Span>,
+    }
+
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(deny_unknown_fields, default)]
+    struct Inner {
+        host: String,
+        password_file: Option<String>,
+    }
+
+    fn refused(text: &str) -> Invalid {
+        parse::<Sample>(text, "x.yml").unwrap_err()
+    }
+
+    #[test]
+    fn order_and_durations_are_kept() {
+        let s: Sample = parse("targets: {b: {host: x}, a: {}}\ntimeout: 1m 30s\n", "x.yml").unwrap();
+        assert_eq!(
+            s.targets.0.iter().map(|(n, t)| (n.as_str(), t.host.as_str())).collect::<Vec<_>>(),
+            [("b", "x"), ("a", "")]
+        );
+        assert_eq!(s.timeout, Some(Span(Duration::from_secs(90))));
+        assert_eq!(s.targets.0[0].1.password_file, None);
+    }
+
+    #[test]
+    fn an_empty_file_is_all_defaults() {
+        assert!(parse::<Sample>("", "x.yml").unwrap().targets.0.is_empty());
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_with_place_and_guess() {
+        let e = refused("targets:\n  main:\n    hots: a\n");
+        assert_eq!(e.message, "x.yml:3:5: unknown key `hots`");
+        assert_eq!(e.hint.as_deref(), Some("did you mean `host`?"));
+        let e = refused("targets:\n  main:\n    password: canary\n");
+        assert!(
+            e.hint.as_deref().unwrap().contains("password_file") && !e.to_string().contains("canary"),
+            "{e}"
+        );
+        assert_eq!(refused("zzz: 1\n").hint.as_deref(), Some("known here: targets, timeout"));
+    }
+
+    #[test]
+    fn bad_values_are_refused_with_their_place() {
+        let e = refused("timeout: 5\n");
+        assert!(e.message.starts_with("x.yml:1:10: ") && e.message.contains("with a unit"), "{e}");
+        let e = refused("targets: [a]\n");
+        assert!(e.message.starts_with("x.yml:1:10: "), "{e}");
+        let e = refused("targets: {a: {host: [}\n");
+        assert!(e.message.starts_with("x.yml:1:"), "{e}");
+    }
+}

@@ -1,0 +1,235 @@
+//! The closed set of reasons why a scrape, a collector or a configuration fails.
+//!
+//! Client libraries' errors are mapped once per exporter, by code, never by message text. The reason is a label value
+//! (`sage_error{reason}`); the text goes to the log and to `check`, never into a label.
+
+use std::error::Error;
+use std::fmt;
+
+/// Why something failed. The set is closed, so that rules and dashboards can name each one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ErrorKind {
+    /// The name has no address.
+    Resolve,
+    /// Nobody listens there.
+    Refused,
+    /// The connection could not be made, or broke.
+    Connect,
+    /// The TLS handshake or the certificate check failed.
+    Tls,
+    /// The server does not accept our user, password or client address.
+    Auth,
+    /// The server knows us but does not let us read this.
+    Permission,
+    /// The server is starting or stopping.
+    Starting,
+    /// The server has no room for us (connection slots, memory), or our own budget is taken.
+    Overloaded,
+    /// No answer in time.
+    Timeout,
+    /// The server refused the request.
+    Query,
+    /// The answer is not what the protocol or the view promises.
+    Decode,
+    /// The answer is larger than we take.
+    Limit,
+    /// A bug of ours.
+    Internal,
+    /// A reason that only this product has; listed in `Service::REASONS`.
+    Product(&'static str),
+}
+
+impl ErrorKind {
+    /// The label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolve",
+            Self::Refused => "refused",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Auth => "auth",
+            Self::Permission => "permission",
+            Self::Starting => "starting",
+            Self::Overloaded => "overloaded",
+            Self::Timeout => "timeout",
+            Self::Query => "query",
+            Self::Decode => "decode",
+            Self::Limit => "limit",
+            Self::Internal => "internal",
+            Self::Product(reason) => reason,
+        }
+    }
+
+    /// True when the connection can no longer be trusted to be in step with the server.
+    pub const fn breaks_session(self) -> bool {
+        matches!(
+            self,
+            Self::Connect | Self::Refused | Self::Tls | Self::Timeout | Self::Decode | Self::Limit | Self::Internal
+        )
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why a connect or a collector failed: what we were doing, the chain of causes, and what to run.
+#[derive(Debug)]
+pub struct CollectError {
+    /// The reason, as exposed.
+    pub kind: ErrorKind,
+    /// What we were doing when it failed. Never holds a secret.
+    pub context: String,
+    /// What the operator can run or change.
+    pub hint: Option<String>,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl CollectError {
+    /// An error with a reason and what we were doing.
+    pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
+        Self {
+            kind,
+            context: context.into(),
+            hint: None,
+            source: None,
+        }
+    }
+
+    /// Adds the cause.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Adds what to run.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// No answer within the time that was left.
+    pub fn timeout(context: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Timeout, context)
+    }
+
+    /// An input/output error of a connection, with its reason told from the system's error code.
+    pub fn io(context: impl Into<String>, error: std::io::Error) -> Self {
+        use std::io::ErrorKind as Io;
+        let kind = match error.kind() {
+            Io::ConnectionRefused | Io::NotFound => ErrorKind::Refused,
+            Io::TimedOut => ErrorKind::Timeout,
+            Io::PermissionDenied => ErrorKind::Permission,
+            Io::InvalidData => ErrorKind::Decode,
+            _ => ErrorKind::Connect,
+        };
+        Self::new(kind, context).caused_by(error)
+    }
+}
+
+impl fmt::Display for CollectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.context)?;
+        let mut cause = self.source.as_deref().map(|e| e as &dyn Error);
+        let mut said = self.context.clone();
+        while let Some(e) = cause {
+            let text = e.to_string();
+            // Libraries often repeat their cause in their own text; say each thing once.
+            if !said.contains(&text) {
+                write!(f, ": {text}")?;
+                said = text;
+            }
+            cause = e.source();
+        }
+        Ok(())
+    }
+}
+
+impl Error for CollectError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|e| e as &(dyn Error + 'static))
+    }
+}
+
+/// A configuration that is refused: where, why, and what to write instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalid {
+    /// What is wrong, beginning with file:line:column where that is known.
+    pub message: String,
+    /// The line to write or to run.
+    pub hint: Option<String>,
+}
+
+impl Invalid {
+    /// A refusal without a hint.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// Adds what to write instead.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if let Some(hint) = &self.hint {
+            write!(f, "\nhint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for Invalid {}
+
+/// A request that is answered with a status other than 200.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpError {
+    /// HTTP status code.
+    pub status: u16,
+    /// One line for the person who reads it.
+    pub message: String,
+}
+
+impl HttpError {
+    /// 400: the request itself is wrong.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self {
+            status: 400,
+            message: message.into(),
+        }
+    }
+
+    /// 403: the target is not one we may ask.
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self {
+            status: 403,
+            message: message.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chain_says_each_thing_once() {
+        let e = CollectError::io("connect to db:5432", std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
+        assert_eq!(e.kind, ErrorKind::Refused);
+        assert_eq!(e.to_string(), "connect to db:5432: connection refused");
+        let outer = CollectError::new(ErrorKind::Query, "read x").caused_by(e);
+        assert_eq!(outer.to_string(), "read x: connect to db:5432: connection refused");
+    }
+}

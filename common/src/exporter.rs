@@ -1,0 +1,167 @@
+//! An exporter's main: flags, log, runtime, and the commands.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::app::{App, Section};
+use crate::catalogue;
+use crate::check::Verdict;
+use crate::cli::{self, Cli, Command, CommonFlags};
+use crate::deadline::Deadline;
+use crate::error::Invalid;
+use crate::http::{Site, server};
+use crate::os;
+use crate::service::Meta;
+
+/// Exit codes of `run` and the small commands.
+const FINE: u8 = 0;
+const FAILURE: u8 = 1;
+const BAD_CONFIG: u8 = 2;
+/// `check` tells a bad configuration from a server that is down.
+const CHECK_BAD_CONFIG: u8 = 3;
+
+/// What an exporter's binary is made of: an `App` that can be loaded from flags and file.
+pub trait Program: App + Sized {
+    /// Who it is.
+    const META: &'static Meta;
+    /// Its own flags.
+    type Flags: clap::Args + std::fmt::Debug + Send + Sync;
+
+    /// The catalogue.
+    fn sections() -> Vec<Section>;
+
+    /// Names of the collectors that have switches.
+    fn collectors() -> Vec<&'static str>;
+
+    /// Reasons for failure that only this product has.
+    fn reasons() -> &'static [&'static str];
+
+    /// Loads the configuration and starts background work.
+    ///
+    /// # Errors
+    /// What is wrong in flags, environment or file.
+    fn load(common: &CommonFlags, flags: &Self::Flags, switches: &[(&'static str, bool)]) -> Result<Self, Invalid>;
+}
+
+/// Runs the command that the command line names.
+pub fn run<P: Program>() -> ExitCode {
+    let (cli, switches) = match cli::parse::<P>(std::env::args_os()) {
+        Ok(parsed) => parsed,
+        Err(code) => return ExitCode::from(code),
+    };
+    cli::start_log(&cli.common);
+    // Ours is the only provider in the workspace; a second install fails and changes nothing.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    // Two threads: one may be busy compressing a large page while the other answers.
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&Invalid::new(format!("cannot start the runtime: {error}")), FAILURE),
+    };
+    let code = runtime.block_on(dispatch::<P>(&cli, &switches));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    code
+}
+
+async fn dispatch<P: Program>(cli: &Cli<P::Flags>, switches: &[(&'static str, bool)]) -> ExitCode {
+    let load = || P::load(&cli.common, &cli.own, switches);
+    match cli.command.clone().unwrap_or(Command::Run) {
+        Command::Run => match load() {
+            Ok(app) => serve(app, &cli.common).await,
+            Err(error) => complain(&error, BAD_CONFIG),
+        },
+        Command::Check { json, timeout } => match load() {
+            Ok(app) => check(&app, json, Deadline::after(timeout.0)).await,
+            Err(error) => complain(&error, CHECK_BAD_CONFIG),
+        },
+        Command::Metrics { json, markdown } => say(&match (json, markdown) {
+            (true, _) => catalogue::json(&P::sections()),
+            (_, true) => catalogue::markdown(&P::sections()),
+            _ => catalogue::text(&P::sections()),
+        }),
+        Command::Config {
+            command: cli::ConfigCommand::Validate,
+        } => match load() {
+            Ok(_) => say("the configuration is valid\n"),
+            Err(error) => complain(&error, FAILURE),
+        },
+        Command::PrintConfig => match load() {
+            Ok(app) => say(&app.effective_config()),
+            Err(error) => complain(&error, FAILURE),
+        },
+        Command::Version => say(&format!("sage-{}-exporter {}\n", P::META.name, P::META.version)),
+    }
+}
+
+async fn check(app: &impl App, json: bool, deadline: Deadline) -> ExitCode {
+    let result = app.check(deadline).await;
+    let text = if json {
+        serde_json::to_string_pretty(&result).unwrap_or_default() + "\n"
+    } else {
+        result.table(std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+    };
+    say(&text);
+    ExitCode::from(match result.verdict() {
+        Verdict::Fine => 0,
+        Verdict::Partly => 1,
+        Verdict::Down => 2,
+    })
+}
+
+async fn serve<P: Program>(app: P, common: &CommonFlags) -> ExitCode {
+    if !common.telemetry_path.starts_with('/')
+        || common.telemetry_path.starts_with("/-/")
+        || matches!(common.telemetry_path.as_str(), "/" | "/probe")
+    {
+        let error = Invalid::new(format!(
+            "--web.telemetry-path {}: this path is not free for metrics",
+            common.telemetry_path
+        ));
+        return complain(&error.hint("write --web.telemetry-path=/metrics"), BAD_CONFIG);
+    }
+    let addresses = if common.listen_addresses.is_empty() {
+        vec![format!("127.0.0.1:{}", P::META.port)]
+    } else {
+        common.listen_addresses.clone()
+    };
+    let mut listeners = Vec::new();
+    for address in &addresses {
+        match server::bind(address).await {
+            Ok(listener) => listeners.push(listener),
+            Err(error) => return complain(&error, FAILURE),
+        }
+    }
+    for listener in &listeners {
+        if let Ok(at) = listener.local_addr() {
+            tracing::info!(address = %at, path = common.telemetry_path, version = P::META.version, "listening");
+            if !server::is_loopback(at) {
+                tracing::warn!(address = %at, "metrics are served without TLS and password to other machines");
+            }
+        }
+    }
+    let site = Arc::new(Site::new(Arc::new(app), common.telemetry_path.clone(), common.max_requests));
+    let (stop, stopped) = watch::channel(false);
+    let serving = tokio::spawn(server::serve(site, listeners, stopped));
+    os::notify::ready();
+    let watchdog = tokio::spawn(os::notify::watchdog());
+    os::signal::stop_requested().await;
+    tracing::info!("stopping");
+    os::notify::stopping();
+    stop.send_replace(true);
+    let ended = serving.await;
+    watchdog.abort();
+    ExitCode::from(if ended.is_ok() { FINE } else { FAILURE })
+}
+
+/// Prints to standard output; a closed pipe is not an error of ours.
+fn say(text: &str) -> ExitCode {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    ExitCode::SUCCESS
+}
+
+fn complain(error: &Invalid, code: u8) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "error: {error}");
+    ExitCode::from(code)
+}

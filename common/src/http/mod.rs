@@ -1,0 +1,171 @@
+//! Routes: `/`, `/metrics`, `/probe`, `/-/healthy`, `/-/ready`; everything else is 404.
+//!
+//! A sick target is data: the answer is 200. 400, 403, 405 and 503 are about the request and the load, 500 only about
+//! bugs of ours. No route shows a secret, runs a profile or serves a file.
+
+pub mod landing;
+pub mod server;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http_body_util::Full;
+use hyper::header::{ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use tokio::sync::Semaphore;
+
+use crate::app::{App, Ask, TIMEOUT_HEADER};
+use crate::error::HttpError;
+use crate::expo;
+use crate::report::write_dropped;
+use crate::selfmon::{self, Answers};
+use crate::sink::{NO_LIMIT, Sink};
+
+type Answer = Response<Full<Bytes>>;
+
+/// What all requests of one exporter share.
+pub struct Site {
+    app: Arc<dyn App>,
+    telemetry_path: String,
+    scrapes: Semaphore,
+    loaded: SystemTime,
+    answers: Answers,
+    stopping: AtomicBool,
+}
+
+impl Site {
+    /// A site that shows metrics at `telemetry_path` and answers `max_requests` scrapes at once.
+    pub fn new(app: Arc<dyn App>, telemetry_path: String, max_requests: usize) -> Self {
+        Self {
+            app,
+            telemetry_path,
+            scrapes: Semaphore::new(max_requests),
+            loaded: SystemTime::now(),
+            answers: Answers::default(),
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// From now on `/-/ready` says no.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Answers one request. Never fails: a panic of ours becomes 500.
+    pub async fn answer<B>(&self, request: Request<B>) -> Answer {
+        let answer = match std::panic::AssertUnwindSafe(self.route(request)).catch_unwind().await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => plain(
+                StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+                error.message + "\n",
+            ),
+            Err(_) => {
+                tracing::error!("a request handler panicked; this is a bug of the exporter");
+                plain(StatusCode::INTERNAL_SERVER_ERROR, "internal error, see the exporter's log\n")
+            }
+        };
+        self.answers.count(answer.status().as_u16());
+        answer
+    }
+
+    async fn route<B>(&self, request: Request<B>) -> Result<Answer, HttpError> {
+        let path = request.uri().path();
+        let metrics = path == self.telemetry_path;
+        if !metrics && !matches!(path, "/" | "/probe" | "/-/healthy" | "/-/ready") {
+            return Err(HttpError {
+                status: 404,
+                message: format!("nothing is served here; metrics are at {}", self.telemetry_path),
+            });
+        }
+        if request.method() != Method::GET && request.method() != Method::HEAD {
+            let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+            answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return Ok(answer);
+        }
+        match path {
+            _ if metrics => self.metrics(&request, true).await,
+            "/probe" => self.metrics(&request, false).await,
+            "/-/ready" if self.stopping.load(Ordering::Relaxed) => Err(HttpError {
+                status: 503,
+                message: "stopping".to_owned(),
+            }),
+            "/-/ready" => Ok(plain(StatusCode::OK, "ready\n")),
+            "/-/healthy" => Ok(plain(StatusCode::OK, "healthy\n")),
+            _ => Ok(html(landing::page(self.app.as_ref(), &self.telemetry_path))),
+        }
+    }
+
+    async fn metrics<B>(&self, request: &Request<B>, own: bool) -> Result<Answer, HttpError> {
+        let headers = request.headers();
+        let timeout = match headers.get(TIMEOUT_HEADER) {
+            Some(value) => Some(
+                value
+                    .to_str()
+                    .map_err(|_| HttpError::bad_request(format!("{TIMEOUT_HEADER} is not text")))?,
+            ),
+            None => None,
+        };
+        let ask = Ask::parse(request.uri().query().unwrap_or_default(), timeout)?;
+        let Ok(_permit) = self.scrapes.try_acquire() else {
+            return Err(HttpError {
+                status: 503,
+                message: "too many scrapes at once (--web.max-requests)".to_owned(),
+            });
+        };
+        let mut page = Sink::new(NO_LIMIT);
+        if own {
+            page.absorb(&self.app.metrics(ask).await?);
+            selfmon::write(self.app.meta(), self.loaded, &self.answers, &mut page);
+        } else {
+            page.absorb(&self.app.probe(ask).await?);
+        }
+        page.settle();
+        if !page.dropped().is_empty() {
+            write_dropped(&mut page);
+            page.settle();
+        }
+        Ok(exposition(&page, headers))
+    }
+}
+
+fn exposition(page: &Sink, headers: &HeaderMap) -> Answer {
+    let header = |name| headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok());
+    let format = expo::negotiate(header(ACCEPT));
+    let body = expo::write(page, format);
+    let packed = expo::accepts_gzip(header(ACCEPT_ENCODING)).then(|| expo::gzip(&body)).flatten();
+    let gzipped = packed.is_some();
+    let mut answer = Response::new(Full::new(Bytes::from(packed.unwrap_or(body))));
+    let h = answer.headers_mut();
+    h.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+    h.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+    if gzipped {
+        h.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    answer
+}
+
+fn plain(status: StatusCode, text: impl Into<String>) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from(text.into())));
+    *answer.status_mut() = status;
+    answer
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    answer
+        .headers_mut()
+        .insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    answer
+}
+
+fn html(text: String) -> Answer {
+    let mut answer = plain(StatusCode::OK, text);
+    let h = answer.headers_mut();
+    h.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    h.insert(
+        "content-security-policy",
+        HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'"),
+    );
+    answer
+}

@@ -1,0 +1,36 @@
+//! What two ServerSage exporters share.
+//!
+//! An exporter is a `Service` (a product with sessions and a table of collectors) or a `Prober` (free targets). The
+//! framework runs its scrapes, holds the connection budget, exposes the result and gives it its commands. One scrape,
+//! function by function: `http::serve` → `app` → `Flight` → `scrape` → `Sink` → `expo`.
+
+pub mod app;
+pub mod budget;
+pub mod catalogue;
+pub mod check;
+pub mod cli;
+pub mod collector;
+pub mod config;
+pub mod deadline;
+pub mod desc;
+pub mod error;
+pub mod expo;
+pub mod exporter;
+pub mod flight;
+pub mod footprint;
+pub mod http;
+pub mod login;
+pub mod net;
+pub mod os;
+pub mod parse;
+pub mod prober;
+pub mod report;
+pub mod scrape;
+pub mod secret;
+pub mod selfmon;
+pub mod service;
+pub mod service_app;
+pub mod sink;
+pub mod tail;
+pub mod tasks;
+pub mod timer;

@@ -1,0 +1,71 @@
+//! Name resolution and TCP connect, one phase each, with errors told apart by the system's codes.
+
+use std::net::SocketAddr;
+
+use tokio::net::TcpStream;
+
+use crate::error::{CollectError, ErrorKind};
+
+/// Addresses of a host, in the resolver's order.
+///
+/// # Errors
+/// `Resolve` when the name has no address or the resolver does not answer.
+pub async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, CollectError> {
+    let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+    let failed = || {
+        CollectError::new(ErrorKind::Resolve, format!("resolve {bare}"))
+            .hint(format!("ask the resolver of this machine: getent hosts {bare}"))
+    };
+    let found = tokio::net::lookup_host((bare, port)).await.map_err(|e| failed().caused_by(e))?;
+    let addresses: Vec<_> = found.collect();
+    if addresses.is_empty() { Err(failed()) } else { Ok(addresses) }
+}
+
+/// Connects to the first of `addresses` that answers.
+///
+/// # Errors
+/// The error of the last address tried.
+pub async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, CollectError> {
+    let mut last = None;
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                // Requests are single small writes: waiting to fill a packet only costs time.
+                stream.set_nodelay(true).ok();
+                return Ok(stream);
+            }
+            Err(e) => last = Some(CollectError::io(format!("connect to {address}"), e)),
+        }
+    }
+    Err(last.unwrap_or_else(|| CollectError::new(ErrorKind::Resolve, "there is no address to connect to")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn literals_resolve_and_nobody_listening_is_refused() {
+        let port = {
+            let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            free.local_addr().unwrap().port()
+        };
+        let addresses = resolve("127.0.0.1", port).await.unwrap();
+        assert_eq!(addresses, [SocketAddr::from(([127, 0, 0, 1], port))]);
+        assert_eq!(resolve("[::1]", 1).await.unwrap()[0].to_string(), "[::1]:1");
+        assert_eq!(connect(&addresses).await.unwrap_err().kind, ErrorKind::Refused);
+        assert_eq!(connect(&[]).await.unwrap_err().kind, ErrorKind::Resolve);
+    }
+
+    #[tokio::test]
+    async fn a_name_without_address_says_so() {
+        let e = resolve("no-such-host.invalid", 1).await.unwrap_err();
+        assert_eq!(
+            (e.kind, e.hint.as_deref()),
+            (
+                ErrorKind::Resolve,
+                Some("ask the resolver of this machine: getent hosts no-such-host.invalid")
+            )
+        );
+    }
+}

@@ -1,0 +1,4 @@
+//! Connections to targets.
+
+pub mod dial;
+pub mod tls;

@@ -1,0 +1,193 @@
+//! TLS to targets: one stack (rustls) and one provider (aws-lc-rs) for all exporters.
+//!
+//! Verification is full unless an option with a plain name says otherwise. Trust comes from the given CA file, else from
+//! the system's store.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::error::{CollectError, ErrorKind};
+
+/// How much of the server's certificate is checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verify {
+    /// Chain, dates and name.
+    #[default]
+    Full,
+    /// Chain and dates, but not the name.
+    Chain,
+    /// Nothing: the line is encrypted, but the other end may be anybody.
+    Nothing,
+}
+
+/// What a TLS client of ours trusts and shows.
+#[derive(Clone, Debug, Default)]
+pub struct TlsOptions {
+    /// How much is checked.
+    pub verify: Verify,
+    /// PEM file of the authorities to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// PEM file of the client certificate chain.
+    pub cert_file: Option<PathBuf>,
+    /// PEM file of the client's key.
+    pub key_file: Option<PathBuf>,
+}
+
+/// Makes the client configuration; reads the files anew, so that renewed ones need no restart.
+///
+/// # Errors
+/// `Tls` when a file cannot be read or holds nothing usable.
+pub fn client_config(options: &TlsOptions) -> Result<Arc<ClientConfig>, CollectError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let refuse = |text: String| CollectError::new(ErrorKind::Tls, text);
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|e| refuse("prepare TLS".to_owned()).caused_by(e))?;
+    let verifier: Arc<dyn ServerCertVerifier> = match options.verify {
+        Verify::Nothing => Arc::new(Lenient { inner: None, provider }),
+        verify => {
+            let roots = Arc::new(roots(options.ca_file.as_deref())?);
+            let inner = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
+                .build()
+                .map_err(|e| refuse("prepare the certificate check".to_owned()).caused_by(e))?;
+            if verify == Verify::Full {
+                inner
+            } else {
+                Arc::new(Lenient {
+                    inner: Some(inner),
+                    provider,
+                })
+            }
+        }
+    };
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+    let config = match (&options.cert_file, &options.key_file) {
+        (Some(cert), Some(key)) => {
+            let chain = certificates(cert)?;
+            let key = PrivateKeyDer::from_pem_file(key).map_err(|e| refuse(format!("read the key file {}", key.display())).caused_by(e))?;
+            builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|e| refuse("use the client certificate".to_owned()).caused_by(e))?
+        }
+        (None, None) => builder.with_no_client_auth(),
+        _ => {
+            return Err(refuse(
+                "a client certificate needs both its certificate and its key file".to_owned(),
+            ));
+        }
+    };
+    Ok(Arc::new(config))
+}
+
+/// Does the handshake on a connected stream.
+///
+/// # Errors
+/// `Tls` with the reason of the refusal; `Connect` when the other end hung up.
+pub async fn handshake<T>(stream: T, config: Arc<ClientConfig>, host: &str) -> Result<TlsStream<T>, CollectError>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|e| CollectError::new(ErrorKind::Tls, format!("{host:?} is no name that a certificate can have")).caused_by(e))?;
+    TlsConnector::from(config).connect(name, stream).await.map_err(|e| {
+        let context = format!("TLS handshake with {host}");
+        // rustls wraps its refusals in an io::Error; what it does not wrap is the connection itself.
+        if e.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+            CollectError::new(ErrorKind::Tls, context).caused_by(e)
+        } else {
+            CollectError::io(context, e)
+        }
+    })
+}
+
+fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, CollectError> {
+    let mut roots = RootCertStore::empty();
+    if let Some(file) = ca_file {
+        for certificate in certificates(file)? {
+            roots
+                .add(certificate)
+                .map_err(|e| CollectError::new(ErrorKind::Tls, format!("use the CA file {}", file.display())).caused_by(e))?;
+        }
+    } else {
+        let found = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(found.certs);
+    }
+    if roots.is_empty() {
+        return Err(CollectError::new(ErrorKind::Tls, "no certificate authority is trusted here")
+            .hint("install ca-certificates, or name a CA file"));
+    }
+    Ok(roots)
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, CollectError> {
+    let refuse = |text: &str| CollectError::new(ErrorKind::Tls, format!("{text} {}", file.display()));
+    let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file)
+        .map_err(|e| refuse("read the certificate file").caused_by(e))?
+        .collect();
+    let found = found.map_err(|e| refuse("read the certificate file").caused_by(e))?;
+    if found.is_empty() {
+        Err(refuse("there is no PEM certificate in"))
+    } else {
+        Ok(found)
+    }
+}
+
+/// A verifier that lets the name, or everything, pass. The handshake's signatures are checked all the same.
+#[derive(Debug)]
+struct Lenient {
+    inner: Option<Arc<WebPkiServerVerifier>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Lenient {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let Some(inner) = &self.inner else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        match inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            Err(rustls::Error::InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. })) => {
+                Ok(ServerCertVerified::assertion())
+            }
+            result => result,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}

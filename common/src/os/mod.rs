@@ -1,0 +1,4 @@
+//! What differs between operating systems: the only place with platform code.
+
+pub mod notify;
+pub mod signal;

@@ -1,0 +1,321 @@
+//! Probers: free targets, no session, no collectors. `/probe?target=&module=` asks one target by one module.
+//!
+//! A prober's configuration file lists modules and nothing else, as blackbox_exporter's does.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::app::{App, Ask, BoxFuture, Section};
+use crate::check::{CheckResult, Row};
+use crate::cli::CommonFlags;
+use crate::config::{self, Named};
+use crate::deadline::Deadline;
+use crate::desc::Info;
+use crate::error::{CollectError, HttpError, Invalid};
+use crate::exporter::Program;
+use crate::flight::Flight;
+use crate::put;
+use crate::report::note;
+use crate::service::Meta;
+use crate::sink::{NO_LIMIT, Sink};
+
+crate::metrics! {
+    /// 1 when the target answered at all (a connection, a status line), whatever the module thinks of the answer, else 0.
+    UP: Gauge "sage_up" [];
+    /// Time that this probe took, in seconds.
+    SCRAPE_DURATION: Gauge "sage_scrape_duration_seconds" [];
+    /// 1 with the reason, from a closed set, when the probe failed before or apart from the module's own assertions.
+    ERROR: Gauge "sage_error" [collector, reason];
+}
+
+/// How one probe ended; its samples are in the sink.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Whether the target answered at all.
+    pub answered: bool,
+    /// Whether the module is content with the answer.
+    pub success: bool,
+    /// Why not.
+    pub error: Option<CollectError>,
+}
+
+/// A way of asking free targets.
+pub trait Prober: Sized + Send + Sync + 'static {
+    /// Who the exporter is.
+    const META: Meta;
+    /// All families it can write.
+    const METRICS: &'static [Info];
+    /// Reasons for failure that only this prober has.
+    const REASONS: &'static [&'static str] = &[];
+    /// One way of probing, a strict struct of the configuration.
+    type Module: DeserializeOwned + Serialize + Clone + fmt::Debug + Send + Sync + 'static;
+
+    /// The modules that there are without a configuration file.
+    fn default_modules() -> Vec<(String, Self::Module)>;
+
+    /// The module that is used where a request names none.
+    const DEFAULT_MODULE: &'static str;
+
+    /// Longest probe, where the module says so.
+    fn timeout(module: &Self::Module) -> Option<Duration>;
+
+    /// Refuses settings that make no sense.
+    ///
+    /// # Errors
+    /// What is wrong and what to write instead.
+    fn validate(module: &Self::Module) -> Result<(), Invalid>;
+
+    /// Probes `target` and writes what it saw, `probe_success` and `probe_duration_seconds` excepted: these the framework
+    /// writes. It ends before the deadline by itself where it can say more than "timeout".
+    fn probe(target: &str, module: &Self::Module, deadline: Deadline, out: &mut Sink) -> impl Future<Output = Outcome> + Send;
+
+    /// Writes the verdict in this prober's own names.
+    fn verdict(outcome: &Outcome, duration: Duration, out: &mut Sink);
+}
+
+/// The configuration file of a prober.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, bound = "")]
+pub struct ProbeConfig<P: Prober> {
+    /// Modules by name.
+    pub modules: Named<P::Module>,
+}
+
+/// Flags of a prober.
+#[derive(clap::Args, Clone, Debug)]
+pub struct ProbeFlags {
+    /// Target that `check` probes, may be given several times
+    #[arg(long = "check.target", value_name = "TARGET", global = true)]
+    pub check_targets: Vec<String>,
+    /// Module that `check` probes with
+    #[arg(long = "check.module", value_name = "MODULE", global = true)]
+    pub check_module: Option<String>,
+}
+
+/// A prober with its configuration loaded.
+pub struct ProbeApp<P: Prober> {
+    modules: BTreeMap<String, Arc<P::Module>>,
+    flight: Flight<(String, String), Arc<Sink>>,
+    config: ProbeConfig<P>,
+    flags: ProbeFlags,
+    offset: Duration,
+}
+
+/// Longest probe of a module that sets no limit.
+const LONGEST: Duration = Duration::from_secs(120);
+/// Kept back from the deadline for encoding the page.
+const ENCODE_MARGIN: Duration = Duration::from_millis(20);
+
+async fn run<P: Prober>(target: &str, module: &P::Module, deadline: Deadline) -> (Sink, Outcome, Duration) {
+    let started = Instant::now();
+    let mut out = Sink::new(NO_LIMIT);
+    let deadline = deadline.sooner(ENCODE_MARGIN);
+    let outcome = deadline.run(P::probe(target, module, deadline, &mut out)).await;
+    let outcome = outcome.unwrap_or_else(|_| Outcome {
+        error: Some(CollectError::timeout("no answer in time")),
+        ..Outcome::default()
+    });
+    let duration = started.elapsed();
+    P::verdict(&outcome, duration, &mut out);
+    put!(out, UP {} = outcome.answered);
+    put!(out, SCRAPE_DURATION {} = duration);
+    if let Some(error) = &outcome.error {
+        put!(
+            out,
+            ERROR {
+                collector: "probe",
+                reason: error.kind
+            } = 1
+        );
+        tracing::debug!(target_name = target, reason = error.kind.as_str(), detail = %error, "the probe failed");
+    }
+    (out, outcome, duration)
+}
+
+impl<P: Prober> ProbeApp<P> {
+    fn module(&self, name: Option<&str>) -> Result<(&str, &Arc<P::Module>), HttpError> {
+        let name = name.unwrap_or(P::DEFAULT_MODULE);
+        let found = self
+            .modules
+            .get_key_value(name)
+            .ok_or_else(|| HttpError::bad_request(format!("unknown module {name:?}")))?;
+        Ok((found.0.as_str(), found.1))
+    }
+
+    async fn page(&self, ask: Ask) -> Result<Sink, HttpError> {
+        let target = ask.one("target")?.filter(|t| !t.is_empty());
+        let target = target.ok_or_else(|| HttpError::bad_request("the parameter target is missing: /probe?target=https://example.com"))?;
+        let (name, module) = self.module(ask.one("module")?)?;
+        let deadline = ask.deadline(self.offset, P::timeout(module).unwrap_or(LONGEST));
+        let (work, _) = self.flight.join((target.to_owned(), name.to_owned()), || {
+            let (target, module) = (target.to_owned(), Arc::clone(module));
+            async move { Arc::new(run::<P>(&target, &module, deadline).await.0) }.boxed()
+        });
+        let mut page = Sink::new(NO_LIMIT);
+        match deadline.run(work).await {
+            Ok(probed) => page.absorb(&probed),
+            Err(_) => {
+                let outcome = Outcome {
+                    error: Some(CollectError::timeout("the probe that runs already was not ready in time")),
+                    ..Outcome::default()
+                };
+                P::verdict(&outcome, ask.accepted.elapsed(), &mut page);
+                put!(page, UP {} = 0);
+                put!(
+                    page,
+                    ERROR {
+                        collector: "probe",
+                        reason: "timeout"
+                    } = 1
+                );
+            }
+        }
+        Ok(page)
+    }
+}
+
+impl<P: Prober> App for ProbeApp<P> {
+    fn meta(&self) -> &'static Meta {
+        &P::META
+    }
+
+    fn metrics(&self, _: Ask) -> BoxFuture<'_, Result<Sink, HttpError>> {
+        async { Ok(Sink::new(NO_LIMIT)) }.boxed()
+    }
+
+    fn probe(&self, ask: Ask) -> BoxFuture<'_, Result<Sink, HttpError>> {
+        self.page(ask).boxed()
+    }
+
+    fn overview(&self) -> Vec<(String, String)> {
+        self.modules
+            .keys()
+            .map(|name| (format!("module {name}"), format!("/probe?module={name}&target=...")))
+            .collect()
+    }
+
+    fn check(&self, deadline: Deadline) -> BoxFuture<'_, CheckResult> {
+        async move {
+            let mut result = CheckResult {
+                target: P::META.product.to_owned(),
+                up: true,
+                rows: Vec::new(),
+            };
+            if self.flags.check_targets.is_empty() {
+                let rows = self.modules.keys().map(|name| {
+                    Row::new(
+                        format!("module {name}"),
+                        "valid",
+                        0.0,
+                        0,
+                        "probe something with it: check --check.target=TARGET --check.module=NAME",
+                        true,
+                    )
+                });
+                result.rows.extend(rows);
+                return result;
+            }
+            let module = match self.module(self.flags.check_module.as_deref()) {
+                Ok((_, module)) => module,
+                Err(error) => {
+                    result.up = false;
+                    result.rows.push(Row::new("module", "unknown", 0.0, 0, error.message, false));
+                    return result;
+                }
+            };
+            let mut answered = false;
+            for target in &self.flags.check_targets {
+                let (sink, outcome, duration) = run::<P>(target, module, deadline).await;
+                answered |= outcome.answered;
+                let kind = outcome
+                    .error
+                    .as_ref()
+                    .map_or(if outcome.success { "ok" } else { "failed" }, |e| e.kind.as_str());
+                let text = outcome.error.as_ref().map(note).unwrap_or_default();
+                result.rows.push(Row::new(
+                    target,
+                    kind,
+                    duration.as_secs_f64() * 1e3,
+                    sink.series(),
+                    text,
+                    outcome.success,
+                ));
+            }
+            result.up = answered;
+            result
+        }
+        .boxed()
+    }
+
+    fn effective_config(&self) -> String {
+        serde_saphyr::to_string(&self.config).unwrap_or_else(|e| format!("# cannot be written as YAML: {e}\n"))
+    }
+}
+
+impl<P: Prober> Program for ProbeApp<P> {
+    const META: &'static Meta = &P::META;
+    type Flags = ProbeFlags;
+
+    fn sections() -> Vec<Section> {
+        vec![
+            Section {
+                collector: "",
+                help: "About the exporter itself, on /metrics only.",
+                when: "each scrape",
+                metrics: crate::selfmon::METRICS,
+            },
+            Section {
+                collector: "probe",
+                help: "The answer of /probe.",
+                when: "each probe",
+                metrics: P::METRICS,
+            },
+            Section {
+                collector: "",
+                help: "On every probe page, as on the pages of all exporters.",
+                when: "each probe",
+                metrics: METRICS,
+            },
+        ]
+    }
+
+    fn collectors() -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    fn reasons() -> &'static [&'static str] {
+        P::REASONS
+    }
+
+    fn load(common: &CommonFlags, flags: &ProbeFlags, _: &[(&'static str, bool)]) -> Result<Self, Invalid> {
+        let config: ProbeConfig<P> = match &common.config_file {
+            Some(path) => config::load(path)?,
+            None => ProbeConfig {
+                modules: Named(P::default_modules()),
+            },
+        };
+        let mut modules = BTreeMap::new();
+        for (name, module) in &config.modules.0 {
+            P::validate(module).map_err(|e| Invalid {
+                message: format!("module {name}: {}", e.message),
+                hint: e.hint,
+            })?;
+            modules.insert(name.clone(), Arc::new(module.clone()));
+        }
+        Ok(Self {
+            modules,
+            flight: Flight::default(),
+            config,
+            flags: flags.clone(),
+            offset: common.timeout_offset.0,
+        })
+    }
+}

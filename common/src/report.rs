@@ -1,0 +1,322 @@
+//! What happened in one scrape, and the framework series made from it.
+//!
+//! These names are the same in all exporters, so that the alert ladder, dashboards and documents are written once.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::error::{CollectError, ErrorKind};
+use crate::login::Login;
+use crate::put;
+use crate::sink::Sink;
+
+crate::metrics! {
+    /// 1 when the server answered a request of ours in this scrape, over the warm or a fresh connection, else 0.
+    UP: Gauge "sage_up" [];
+    /// Time that this scrape took, in seconds.
+    SCRAPE_DURATION: Gauge "sage_scrape_duration_seconds" [];
+    /// 1 when the collector's last run ended well, else 0. Absent where this server has nothing for it to read.
+    COLLECTOR_SUCCESS: Gauge "sage_collector_success" [collector];
+    /// Time that the collector's last run took, in seconds.
+    COLLECTOR_DURATION: Gauge "sage_collector_duration_seconds" [collector];
+    /// Age of the data of a collector on a timer, in seconds; the oldest where it visits several databases.
+    COLLECTOR_AGE: Gauge "sage_collector_age_seconds" [collector];
+    /// 1 when the collector's last visit to this database ended well, else 0.
+    MEMBER_SUCCESS: Gauge "sage_member_success" [collector, member];
+    /// Age of the data that the collector read from this database, in seconds.
+    MEMBER_AGE: Gauge "sage_member_age_seconds" [collector, member];
+    /// 1 while something fails, with the reason from a closed set; collector is also connect or login.
+    ERROR: Gauge "sage_error" [collector, reason];
+    /// 1 when the last fresh connect, login and trivial request succeeded, else 0.
+    LOGIN_SUCCESS: Gauge "sage_login_success" [];
+    /// Time of each phase of the last fresh login, in seconds: resolve, connect, tls, login, request.
+    LOGIN_DURATION: Gauge "sage_login_duration_seconds" [phase];
+    /// Time since the last fresh login, in seconds.
+    LOGIN_AGE: Gauge "sage_login_age_seconds" [];
+    /// Connections of the exporter to this server: warm (kept between scrapes) and spare (login probe, databases).
+    CONNECTIONS: Gauge "sage_connections" [state];
+    /// Series of this family that were left out of this page: over a limit, or sent twice by the server.
+    SERIES_DROPPED: Gauge "sage_series_dropped" [family];
+}
+
+/// How a collector's run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It wrote series.
+    Ok,
+    /// It ended well and had nothing to write.
+    Empty,
+    /// This server has nothing for it to read.
+    NotHere,
+    /// A grant is missing.
+    Denied,
+    /// It failed.
+    Failed(ErrorKind),
+    /// It was cut off.
+    TimedOut,
+    /// It is on a timer and has not run yet.
+    Pending,
+}
+
+impl Status {
+    /// The reason as exposed, for what failed.
+    pub const fn reason(self) -> Option<ErrorKind> {
+        match self {
+            Self::Denied => Some(ErrorKind::Permission),
+            Self::Failed(kind) => Some(kind),
+            Self::TimedOut => Some(ErrorKind::Timeout),
+            Self::Ok | Self::Empty | Self::NotHere | Self::Pending => None,
+        }
+    }
+}
+
+/// How one collector did.
+#[derive(Clone, Debug)]
+pub struct CollectorReport {
+    /// The collector.
+    pub name: &'static str,
+    /// How its run ended.
+    pub status: Status,
+    /// How long it took.
+    pub duration: Duration,
+    /// Series it wrote.
+    pub series: usize,
+    /// For a collector on a timer: the age of its oldest data.
+    pub age: Option<Duration>,
+    /// For a collector that visits databases: success and age of each.
+    pub members: Vec<(String, bool, Option<Duration>)>,
+    /// What went wrong or is missing, and what to do about it.
+    pub note: Option<String>,
+}
+
+impl CollectorReport {
+    /// A collector that did not run.
+    pub const fn new(name: &'static str, status: Status) -> Self {
+        Self {
+            name,
+            status,
+            duration: Duration::ZERO,
+            series: 0,
+            age: None,
+            members: Vec::new(),
+            note: None,
+        }
+    }
+}
+
+/// Why the connection or the login failed.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// `connect` or `login`.
+    pub part: &'static str,
+    /// The reason.
+    pub kind: ErrorKind,
+    /// The error in words, with its hint.
+    pub note: String,
+}
+
+impl Failure {
+    /// A failed part of the scrape.
+    pub fn new(part: &'static str, error: &CollectError) -> Self {
+        Self {
+            part,
+            kind: error.kind,
+            note: note(error),
+        }
+    }
+}
+
+/// An error and its hint in one line.
+pub fn note(error: &CollectError) -> String {
+    match &error.hint {
+        Some(hint) => format!("{error}; hint: {hint}"),
+        None => error.to_string(),
+    }
+}
+
+/// All that one scrape found out about itself.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Whether the server answered.
+    pub up: bool,
+    /// Each selected collector.
+    pub collectors: Vec<CollectorReport>,
+    /// Failed connects and logins.
+    pub failures: Vec<Failure>,
+    /// The last fresh login.
+    pub login: Option<Login>,
+    /// How long the scrape took.
+    pub duration: Duration,
+    /// Whether the warm and the spare slot are in use.
+    pub connections: (bool, bool),
+}
+
+impl Report {
+    /// Writes the framework series.
+    pub fn write(&self, out: &mut Sink) {
+        put!(out, UP {} = self.up);
+        put!(out, SCRAPE_DURATION {} = self.duration);
+        put!(out, CONNECTIONS { state: "warm" } = self.connections.0);
+        put!(out, CONNECTIONS { state: "spare" } = self.connections.1);
+        for failure in &self.failures {
+            put!(
+                out,
+                ERROR {
+                    collector: failure.part,
+                    reason: failure.kind
+                } = 1
+            );
+        }
+        if let Some(login) = &self.login {
+            put!(out, LOGIN_SUCCESS {} = login.error.is_none());
+            put!(out, LOGIN_AGE {} = login.at.elapsed());
+            for (phase, time) in &login.phases {
+                put!(out, LOGIN_DURATION { phase } = *time);
+            }
+            if let Some(reason) = login.error {
+                put!(
+                    out,
+                    ERROR {
+                        collector: "login",
+                        reason
+                    } = 1
+                );
+            }
+        }
+        for c in &self.collectors {
+            let collector = c.name;
+            if matches!(c.status, Status::NotHere | Status::Pending) {
+                continue;
+            }
+            put!(out, COLLECTOR_SUCCESS { collector } = c.status.reason().is_none());
+            put!(out, COLLECTOR_DURATION { collector } = c.duration);
+            put!(out, COLLECTOR_AGE { collector } = c.age);
+            for (member, ok, age) in &c.members {
+                put!(out, MEMBER_SUCCESS { collector, member } = *ok);
+                put!(out, MEMBER_AGE { collector, member } = *age);
+            }
+            if let Some(reason) = c.status.reason() {
+                put!(out, ERROR { collector, reason } = 1);
+            }
+        }
+    }
+}
+
+/// Writes how many series of each family are missing from the page.
+pub fn write_dropped(out: &mut Sink) {
+    for (family, count) in out.dropped().clone() {
+        put!(out, SERIES_DROPPED { family } = count);
+    }
+}
+
+/// Logs what changed: a line when a part of a target begins to fail or recovers, and a reminder now and then.
+///
+/// A target that is down is data, not an error of ours; logging each scrape of it would flood the log.
+#[derive(Default)]
+pub struct Journal {
+    failing: Mutex<HashMap<&'static str, Episode>>,
+}
+
+struct Episode {
+    kind: ErrorKind,
+    told: Instant,
+    count: u64,
+}
+
+/// Time between two reminders of the same failure.
+const REMINDER: Duration = Duration::from_secs(600);
+
+impl Journal {
+    /// Notes the outcome of one part (`connect`, `login` or a collector) of `target`.
+    pub fn note(&self, target: &str, part: &'static str, failure: Option<(ErrorKind, &str)>) {
+        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        match (failure, failing.get_mut(part)) {
+            (None, None) => {}
+            (None, Some(episode)) => {
+                tracing::info!(target_name = target, part, failed_times = episode.count, "works again");
+                failing.remove(part);
+            }
+            (Some((kind, _)), Some(episode)) if episode.kind == kind && episode.told.elapsed() < REMINDER => episode.count += 1,
+            (Some((kind, text)), known) => {
+                let count = known.filter(|e| e.kind == kind).map_or(1, |e| e.count + 1);
+                if matches!(kind, ErrorKind::Auth | ErrorKind::Permission | ErrorKind::Tls) {
+                    tracing::warn!(
+                        target_name = target,
+                        part,
+                        reason = kind.as_str(),
+                        failed_times = count,
+                        detail = text,
+                        "fails"
+                    );
+                } else {
+                    tracing::info!(
+                        target_name = target,
+                        part,
+                        reason = kind.as_str(),
+                        failed_times = count,
+                        detail = text,
+                        "fails"
+                    );
+                }
+                failing.insert(
+                    part,
+                    Episode {
+                        kind,
+                        told: Instant::now(),
+                        count,
+                    },
+                );
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::NO_LIMIT;
+
+    fn text(report: &Report) -> String {
+        let mut out = Sink::new(NO_LIMIT);
+        report.write(&mut out);
+        out.settle();
+        String::from_utf8(crate::expo::write(&out, crate::expo::Format::Text)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn each_status_has_its_series() {
+        let mut report = Report {
+            up: true,
+            ..Report::default()
+        };
+        for (name, status) in [
+            ("a", Status::Ok),
+            ("b", Status::Empty),
+            ("c", Status::NotHere),
+            ("d", Status::Denied),
+            ("e", Status::Failed(ErrorKind::Query)),
+            ("f", Status::TimedOut),
+            ("g", Status::Pending),
+        ] {
+            report.collectors.push(CollectorReport::new(name, status));
+        }
+        let text = text(&report);
+        for line in [
+            "sage_up 1",
+            "sage_collector_success{collector=\"a\"} 1",
+            "sage_collector_success{collector=\"b\"} 1",
+            "sage_collector_success{collector=\"d\"} 0",
+            "sage_error{collector=\"d\",reason=\"permission\"} 1",
+            "sage_error{collector=\"e\",reason=\"query\"} 1",
+            "sage_error{collector=\"f\",reason=\"timeout\"} 1",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is missing from\n{text}");
+        }
+        for absent in ["collector=\"c\"", "collector=\"g\"", "reason=\"query\"} 0"] {
+            assert!(!text.contains(absent), "{absent} should be absent from\n{text}");
+        }
+    }
+}

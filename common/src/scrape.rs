@@ -1,0 +1,336 @@
+//! One scrape of one target: session, fan-out, deadlines, reports.
+//!
+//! The order: the warm session proves itself by the trivial request (or a fresh one is opened), the collectors run over
+//! it one after the other, each within its slice, while the login probe runs beside them if it is due; local collectors
+//! run in any case. A collector that fails loses its own samples only.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use tokio::time::Instant;
+
+use crate::budget::{Budget, Lease};
+use crate::collector::{Entry, Run, Runner, Support};
+use crate::deadline::Deadline;
+use crate::error::{CollectError, ErrorKind};
+use crate::login::{self, LastLogin};
+use crate::report::{CollectorReport, Failure, Journal, Report, Status, note};
+use crate::service::{Local, Service, Target};
+use crate::sink::{NO_LIMIT, Sink};
+use crate::timer::Timer;
+
+/// Longest trivial request on the warm session.
+const REQUEST_LIMIT: Duration = Duration::from_secs(2);
+/// A collector is not started with less time than this.
+const SHORTEST_SLICE: Duration = Duration::from_millis(20);
+/// Kept back from the deadline for merging and encoding the page.
+const ENCODE_MARGIN: Duration = Duration::from_millis(50);
+
+/// A target with all that lives between its scrapes.
+pub struct Live<S: Service> {
+    /// The target.
+    pub target: Target<S>,
+    /// Its server's connection budget.
+    pub budget: Arc<Budget<S>>,
+    /// The last fresh login.
+    pub login: LastLogin,
+    /// Results of the collectors on a timer.
+    pub timer: Timer<S>,
+    /// What fails at present, for the log.
+    pub journal: Journal,
+}
+
+/// What a request selects and how it is limited; made once from the configuration.
+pub struct Module<S: Service> {
+    /// Its name.
+    pub name: String,
+    /// Longest scrape.
+    pub timeout: Duration,
+    /// Time between two fresh logins.
+    pub probe_interval: Duration,
+    /// Most series of one page.
+    pub max_series: usize,
+    /// All collectors.
+    pub entries: Vec<Entry<S>>,
+}
+
+/// One collector's samples and how it did.
+pub(crate) struct Part {
+    pub(crate) report: CollectorReport,
+    pub(crate) sink: Sink,
+    /// Our own cut-off fired in the middle of a request.
+    pub(crate) cut: bool,
+}
+
+impl Part {
+    fn without_run(name: &'static str, status: Status, note: Option<String>) -> Self {
+        let report = CollectorReport {
+            note,
+            ..CollectorReport::new(name, status)
+        };
+        Self {
+            report,
+            sink: Sink::new(0),
+            cut: false,
+        }
+    }
+}
+
+/// Scrapes `live` with the collectors of `module` that `selected` names, and returns the settled page.
+pub async fn scrape<S: Service>(live: &Live<S>, module: &Arc<Module<S>>, selected: &[usize], deadline: Deadline) -> (Sink, Report) {
+    let started = Instant::now();
+    let deadline = deadline.sooner(ENCODE_MARGIN);
+    let mut page = Sink::new(module.max_series);
+    let mut report = Report::default();
+    let entries: Vec<&Entry<S>> = selected.iter().filter_map(|i| module.entries.get(*i)).collect();
+
+    let (remote, local) = tokio::join!(remote(live, module, &entries, deadline), local(live, &entries, deadline));
+    report.up = remote.up;
+    report.failures = remote.failures;
+    let mut parts = remote.parts;
+    parts.extend(local);
+    if report.up {
+        parts.extend(live.timer.parts(module, &entries, remote.members.as_deref()));
+    }
+    parts.sort_by_key(|part| part.report.name);
+    for part in parts {
+        page.absorb(&part.sink);
+        report.collectors.push(part.report);
+    }
+    page.lift_limit();
+    report.login = live.login.get();
+    report.connections = live.budget.in_use();
+    report.duration = started.elapsed();
+    report.write(&mut page);
+    tell(live, &report);
+    (page, report)
+}
+
+#[derive(Default)]
+struct Remote {
+    up: bool,
+    parts: Vec<Part>,
+    failures: Vec<Failure>,
+    members: Option<Vec<String>>,
+}
+
+async fn remote<S: Service>(live: &Live<S>, module: &Arc<Module<S>>, entries: &[&Entry<S>], deadline: Deadline) -> Remote {
+    let mut out = Remote::default();
+    let Ok(mut lease) = deadline.run(live.budget.warm(&live.target.name)).await else {
+        let error = CollectError::new(ErrorKind::Overloaded, "another scrape held the connection until the time was over")
+            .hint("let scrapes that ask for different collectors come less often, or raise the scrape timeout");
+        out.failures.push(Failure::new("connect", &error));
+        return out;
+    };
+    prove(&mut lease, &mut out, deadline).await;
+    let fresh = lease.session().is_none();
+    if fresh {
+        match login::fresh(&live.target, None, deadline, Some(&live.login)).await {
+            Ok(session) => {
+                lease.fill(session);
+                out.up = true;
+            }
+            Err(error) => out.failures.push(Failure::new("connect", &error)),
+        }
+    }
+    if lease.session().is_some() {
+        let probe = async {
+            if !fresh && live.login.due(module.probe_interval) {
+                probe_login(live, deadline).await;
+            }
+        };
+        let collect = collect(live, module, &mut lease, entries, deadline, &mut out);
+        tokio::join!(collect, probe);
+    }
+    lease.finish();
+    out
+}
+
+/// Asks the warm session, if there is one, the trivial request; a dead one is closed, so that a new one is opened.
+async fn prove<S: Service>(lease: &mut Lease<S>, out: &mut Remote, deadline: Deadline) {
+    let Some(session) = lease.session() else { return };
+    match deadline.slice(REQUEST_LIMIT).run(S::request(session)).await {
+        Ok(Ok(())) => out.up = true,
+        Ok(Err(error)) if S::usable(session) => {
+            // It answered, if only with an error; the collectors may still do.
+            out.up = true;
+            out.failures.push(Failure::new("connect", &error));
+        }
+        Ok(Err(_)) => lease.close().await,
+        Err(_) => lease.cancel().await,
+    }
+}
+
+/// Opens and closes a session over the spare slot, if that is free in time; its result is recorded by `fresh`.
+async fn probe_login<S: Service>(live: &Live<S>, deadline: Deadline) {
+    let Ok(slot) = deadline.run(live.budget.spare()).await else {
+        return;
+    };
+    if let Ok(session) = login::fresh(&live.target, None, deadline, Some(&live.login)).await {
+        S::close(session).await;
+    }
+    drop(slot);
+}
+
+async fn collect<S: Service>(
+    live: &Live<S>,
+    module: &Arc<Module<S>>,
+    lease: &mut Lease<S>,
+    entries: &[&Entry<S>],
+    deadline: Deadline,
+    out: &mut Remote,
+) {
+    let mut may_reconnect = true;
+    let mut lost: Option<CollectError> = None;
+    for entry in entries {
+        let (Runner::Remote(run), None) = (&entry.runner, entry.every) else {
+            continue;
+        };
+        let part = match (lease.session(), &lost) {
+            (Some(session), _) => run_one(entry, run.as_ref(), session, deadline).await,
+            (None, Some(error)) => Part::without_run(entry.about.name, Status::Failed(error.kind), Some(note(error))),
+            (None, None) => Part::without_run(entry.about.name, Status::TimedOut, None),
+        };
+        if part.cut {
+            lease.cancel().await;
+        } else if lease.session().is_some_and(|session| !S::usable(session)) {
+            lease.close().await;
+        }
+        out.parts.push(part);
+        if lease.session().is_none() && may_reconnect {
+            may_reconnect = false;
+            match login::fresh(&live.target, None, deadline, Some(&live.login)).await {
+                Ok(session) => lease.fill(session),
+                Err(error) => {
+                    out.failures.push(Failure::new("connect", &error));
+                    lost = Some(error);
+                }
+            }
+        }
+    }
+    if entries.iter().any(|entry| entry.every.is_some()) {
+        live.timer.asked(module);
+        if let Some(session) = lease.session()
+            && let Ok(Ok(members)) = deadline.slice(REQUEST_LIMIT).run(S::members(session)).await
+        {
+            out.members = Some(members);
+        }
+    }
+}
+
+/// Local collectors: they run whatever the connection does.
+async fn local<S: Service>(live: &Live<S>, entries: &[&Entry<S>], deadline: Deadline) -> Vec<Part> {
+    let here = Local {
+        state: Arc::clone(&live.target.state),
+    };
+    let mut parts = Vec::new();
+    for entry in entries {
+        if let Runner::Local(run) = &entry.runner {
+            parts.push(timed_run(entry, run.as_ref(), &here, deadline.slice(entry.timeout)).await);
+        }
+    }
+    parts
+}
+
+/// Runs one collector over a session, within its slice; the server is told nine tenths of it.
+pub(crate) async fn run_one<S: Service>(entry: &Entry<S>, run: &dyn Run<S::Session>, session: &S::Session, deadline: Deadline) -> Part {
+    let slice = deadline.slice(entry.timeout);
+    let name = entry.about.name;
+    if slice.remaining() < SHORTEST_SLICE {
+        let text = "the time of this scrape was used up by the collectors before it".to_owned();
+        return Part::without_run(name, Status::TimedOut, Some(text));
+    }
+    // Rounded, so that a session is told again only when the slice has really changed.
+    let told = Duration::from_millis((slice.remaining().as_millis() as u64 + 50) / 100 * 90);
+    match slice.run(S::limit(session, told.max(SHORTEST_SLICE))).await {
+        Ok(Ok(())) => timed_run(entry, run, session, slice).await,
+        Ok(Err(error)) => Part::without_run(name, Status::Failed(error.kind), Some(note(&error))),
+        Err(_) => Part {
+            cut: true,
+            ..Part::without_run(name, Status::TimedOut, None)
+        },
+    }
+}
+
+/// Runs one collector within `slice`, times it and catches its panics.
+async fn timed_run<S: Service, T>(entry: &Entry<S>, run: &dyn Run<T>, session: &T, slice: Deadline) -> Part {
+    let name = entry.about.name;
+    match run.supports(session) {
+        Support::Yes => {}
+        Support::NotHere(why) => return Part::without_run(name, Status::NotHere, Some(format!("this server has none: {why}"))),
+        Support::Denied(grant) => return Part::without_run(name, Status::Denied, Some(format!("hint: {grant}"))),
+    }
+    let started = Instant::now();
+    let mut sink = Sink::new(NO_LIMIT);
+    let result = slice.run(AssertUnwindSafe(run.collect(session, &mut sink)).catch_unwind()).await;
+    let mut report = CollectorReport {
+        duration: started.elapsed(),
+        ..CollectorReport::new(name, Status::Ok)
+    };
+    let mut cut = false;
+    match result {
+        Ok(Ok(Ok(()))) => {
+            report.series = sink.series();
+            if report.series == 0 {
+                report.status = Status::Empty;
+            }
+            return Part { report, sink, cut };
+        }
+        Ok(Ok(Err(error))) => {
+            report.status = match error.kind {
+                ErrorKind::Permission => Status::Denied,
+                ErrorKind::Timeout => Status::TimedOut,
+                kind => Status::Failed(kind),
+            };
+            report.note = Some(note(&error));
+        }
+        Ok(Err(_panic)) => {
+            tracing::error!(collector = name, "the collector panicked; this is a bug of the exporter");
+            report.status = Status::Failed(ErrorKind::Internal);
+            report.note = Some("the collector panicked; this is a bug of the exporter".to_owned());
+            cut = true;
+        }
+        Err(_) => {
+            report.status = Status::TimedOut;
+            report.note = Some(format!("no answer within {} ms", report.duration.as_millis()));
+            cut = true;
+        }
+    }
+    Part {
+        report,
+        sink: Sink::new(0),
+        cut,
+    }
+}
+
+fn tell<S: Service>(live: &Live<S>, report: &Report) {
+    let target = &live.target.name;
+    let connect = report.failures.iter().find(|f| f.part == "connect");
+    live.journal.note(target, "connect", connect.map(|f| (f.kind, f.note.as_str())));
+    if connect.is_none() {
+        let login = report.login.as_ref().and_then(|l| l.error);
+        live.journal.note(
+            target,
+            "login",
+            login.map(|kind| (kind, "a fresh login fails while the warm session works")),
+        );
+    }
+    for c in &report.collectors {
+        // Without a connection every collector fails; that was said once already.
+        if connect.is_none() {
+            live.journal.note(
+                target,
+                c.name,
+                c.status.reason().map(|kind| (kind, c.note.as_deref().unwrap_or_default())),
+            );
+        }
+    }
+    tracing::debug!(
+        target_name = target,
+        up = report.up,
+        duration_ms = report.duration.as_millis() as u64,
+        "scraped"
+    );
+}

@@ -1,0 +1,115 @@
+//! Secrets: where they come from, never what they are.
+//!
+//! A secret is read when it is used, so a rotated file needs no restart. It has no Display; its Debug and its
+//! serialised form name the source.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::error::{CollectError, ErrorKind};
+
+/// Where a secret is kept.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Secret {
+    /// A file; its last newline does not belong to the secret.
+    File(PathBuf),
+    /// A value from the environment of the process.
+    Environment(&'static str, Box<str>),
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "<from file {}>", path.display()),
+            Self::Environment(name, _) => write!(f, "<from environment {name}>"),
+        }
+    }
+}
+
+impl serde::Serialize for Secret {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{self:?}"))
+    }
+}
+
+/// A systemd credential of this name, where the service manager hands us credentials (`LoadCredential=`).
+pub fn credential(name: &str) -> Option<Secret> {
+    let path = PathBuf::from(std::env::var_os("CREDENTIALS_DIRECTORY")?).join(name);
+    path.is_file().then_some(Secret::File(path))
+}
+
+impl Secret {
+    /// Reads the secret.
+    ///
+    /// # Errors
+    /// `Auth` when the file cannot be read, is empty, or may be read by every user of this machine.
+    pub fn read(&self) -> Result<String, CollectError> {
+        match self {
+            Self::Environment(_, value) => Ok(value.to_string()),
+            Self::File(path) => {
+                let shown = path.display();
+                let fail = |text: &str, hint: String| Err(CollectError::new(ErrorKind::Auth, format!("{text} {shown}")).hint(hint));
+                if is_open_to_all(path) {
+                    return fail(
+                        "every user of this machine can read or change the secret file",
+                        format!("chmod 640 {shown}"),
+                    );
+                }
+                match std::fs::read_to_string(path) {
+                    Ok(text) if text.trim_end_matches(['\r', '\n']).is_empty() => {
+                        fail("there is nothing in the secret file", format!("write the password into {shown}"))
+                    }
+                    Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
+                    Err(e) => Err(CollectError::new(ErrorKind::Auth, format!("read the secret file {shown}"))
+                        .caused_by(e)
+                        .hint(format!("the service user must be able to read it: ls -l {shown}"))),
+                }
+            }
+        }
+    }
+}
+
+/// A file that others than owner and group can read, or others than the owner can write.
+#[cfg(unix)]
+fn is_open_to_all(path: &std::path::Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(path).is_ok_and(|m| m.permissions().mode() & 0o027 != 0)
+}
+
+/// Access lists are looked at where services are installed, not here.
+#[cfg(not(unix))]
+fn is_open_to_all(_: &std::path::Path) -> bool {
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_never_prints_itself() {
+        let secret = Secret::Environment("PGPASSWORD", "canary".into());
+        assert_eq!(format!("{secret:?}"), "<from environment PGPASSWORD>");
+        assert_eq!(serde_json::to_string(&secret).unwrap(), "\"<from environment PGPASSWORD>\"");
+        assert_eq!(secret.read().unwrap(), "canary");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn files_open_to_all_are_refused_with_the_line_to_run() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = std::env::temp_dir().join(format!("sage-secret-{}", std::process::id()));
+        std::fs::write(&path, "p@ss word \n").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let refused = Secret::File(path.clone()).read().unwrap_err();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let read = Secret::File(path.clone()).read();
+        std::fs::write(&path, "\n").unwrap();
+        let empty = Secret::File(path.clone()).read().unwrap_err();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(refused.hint, Some(format!("chmod 640 {}", path.display())));
+        assert_eq!(read.unwrap(), "p@ss word ");
+        assert_eq!(empty.kind, ErrorKind::Auth);
+        assert!(Secret::File(path).read().unwrap_err().to_string().contains("read the secret file"));
+    }
+}

@@ -1,0 +1,138 @@
+//! The exporter's own metrics: its process and its HTTP answers. Written on `/metrics` only, never on `/probe`.
+//!
+//! Read anew at each scrape from procfs; absent where that is not to be had.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use crate::put;
+use crate::service::Meta;
+use crate::sink::Sink;
+
+crate::metrics! {
+    /// Always 1; tells which exporter, version and revision runs.
+    BUILD_INFO: Gauge "sage_build_info" [exporter, version, revision];
+    /// 1 when the last load of the configuration succeeded.
+    RELOAD_SUCCESS: Gauge "sage_config_last_reload_success" [];
+    /// When the configuration in use was loaded, as a Unix time.
+    RELOAD_TIME: Gauge "sage_config_last_reload_timestamp_seconds" [];
+    /// Requests answered, by HTTP status code.
+    REQUESTS: Counter "sage_http_requests_total" [code];
+    /// CPU time that the exporter used, user and system, in seconds (/proc/self/stat).
+    CPU: Counter "process_cpu_seconds_total" [];
+    /// Open file descriptors of the exporter (/proc/self/fd).
+    OPEN_FDS: Gauge "process_open_fds" [];
+    /// Most file descriptors that the exporter may open (/proc/self/limits).
+    MAX_FDS: Gauge "process_max_fds" [];
+    /// Resident memory of the exporter in bytes (/proc/self/stat).
+    RSS: Gauge "process_resident_memory_bytes" [];
+    /// Virtual memory of the exporter in bytes (/proc/self/stat).
+    VIRTUAL: Gauge "process_virtual_memory_bytes" [];
+    /// When the exporter was started, as a Unix time (/proc/self/stat).
+    START_TIME: Gauge "process_start_time_seconds" [];
+    /// Threads of the exporter (/proc/self/stat).
+    THREADS: Gauge "process_threads" [];
+}
+
+/// The status codes that we answer with.
+const CODES: [u16; 7] = [200, 400, 403, 404, 405, 500, 503];
+
+/// Counts of the answers by status code.
+#[derive(Default)]
+pub struct Answers {
+    counts: [AtomicU64; CODES.len()],
+}
+
+impl Answers {
+    /// Counts one answer.
+    pub fn count(&self, code: u16) {
+        if let Some(count) = CODES.iter().position(|c| *c == code).and_then(|i| self.counts.get(i)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn write(&self, out: &mut Sink) {
+        for (code, count) in CODES.iter().zip(&self.counts) {
+            put!(out, REQUESTS { code } = count.load(Ordering::Relaxed));
+        }
+    }
+}
+
+/// Writes the exporter's own metrics.
+pub fn write(meta: &Meta, loaded: SystemTime, answers: &Answers, out: &mut Sink) {
+    // Set by packagers; a build from a plain checkout has none.
+    let revision = option_env!("SAGE_REVISION").unwrap_or("unknown");
+    put!(
+        out,
+        BUILD_INFO {
+            exporter: meta.name,
+            version: meta.version,
+            revision
+        } = 1
+    );
+    put!(out, RELOAD_SUCCESS {} = 1);
+    put!(out, RELOAD_TIME {} = loaded.duration_since(SystemTime::UNIX_EPOCH).ok());
+    answers.write(out);
+    process(out);
+}
+
+#[cfg(target_os = "linux")]
+fn process(out: &mut Sink) {
+    use procfs::process::{LimitValue, Process};
+    use procfs::{CurrentSI as _, WithCurrentSystemInfo as _};
+    let Ok(me) = Process::myself() else { return };
+    if let Ok(stat) = me.stat() {
+        let ticks = procfs::ticks_per_second() as f64;
+        put!(out, CPU {} = (stat.utime + stat.stime) as f64 / ticks);
+        put!(out, RSS {} = stat.rss_bytes().get());
+        put!(out, VIRTUAL {} = stat.vsize);
+        put!(out, THREADS {} = stat.num_threads);
+        let boot = procfs::KernelStats::current().map(|k| k.btime as f64);
+        put!(out, START_TIME {} = boot.ok().map(|boot| boot + stat.starttime as f64 / ticks));
+    }
+    put!(out, OPEN_FDS {} = me.fd_count().ok());
+    if let Ok(limits) = me.limits()
+        && let LimitValue::Value(max) = limits.max_open_files.soft_limit
+    {
+        put!(out, MAX_FDS {} = max);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn process(_: &mut Sink) {}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use crate::sink::NO_LIMIT;
+
+    #[test]
+    fn the_process_is_seen() {
+        let mut out = Sink::new(NO_LIMIT);
+        let answers = Answers::default();
+        answers.count(200);
+        answers.count(999);
+        write(
+            &Meta {
+                name: "x",
+                product: "X",
+                port: 1,
+                version: "0",
+                members: "",
+            },
+            SystemTime::now(),
+            &answers,
+            &mut out,
+        );
+        out.settle();
+        let text = String::from_utf8(crate::expo::write(&out, crate::expo::Format::Text)).unwrap();
+        assert!(text.contains("sage_http_requests_total{code=\"200\"} 1\n"), "{text}");
+        for family in METRICS.iter() {
+            assert!(
+                text.contains(&format!("\n{}", family.name)),
+                "{} is missing from\n{text}",
+                family.name
+            );
+        }
+    }
+}

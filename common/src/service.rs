@@ -1,0 +1,157 @@
+//! What an exporter of a product provides: sessions, their trivial request, and state for data that needs no session.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
+use crate::collector::Table;
+use crate::desc::Info;
+use crate::error::{CollectError, Invalid};
+use crate::report::Report;
+use crate::sink::Sink;
+use crate::tasks::Tasks;
+
+/// Who an exporter is.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Meta {
+    /// Short name: `sage-<name>-exporter`, `/etc/sage/<name>.yml`, the `exporter` label.
+    pub name: &'static str,
+    /// Name of the product as people write it.
+    pub product: &'static str,
+    /// Default port, that of the exporter it replaces.
+    pub port: u16,
+    /// Version of the binary.
+    pub version: &'static str,
+    /// Whether databases (or the like) are visited one by one on the timer.
+    pub members: &'static str,
+}
+
+/// A product that is read over sessions.
+pub trait Service: Sized + Send + Sync + 'static {
+    /// Who the exporter is.
+    const META: Meta;
+    /// Reasons for failure that only this product has (`ErrorKind::Product`).
+    const REASONS: &'static [&'static str] = &[];
+    /// Families that `compat` writes.
+    const COMPAT: &'static [Info] = &[];
+    /// Where a target is and as whom to log in: a strict struct of the configuration.
+    type Options: TargetOptions;
+    /// The table of collectors, made by `collectors!`.
+    type Collectors: Table<Self>;
+    /// An open, authenticated connection and what is known of the server.
+    type Session: Send + Sync + 'static;
+    /// What outlives scrapes and sessions of one target: log tails, results of tasks.
+    type State: Send + Sync + 'static;
+    /// Command-line flags of the first target.
+    type Flags: clap::Args + fmt::Debug + Send + Sync;
+
+    /// Puts flags and environment over the options of the first target.
+    ///
+    /// # Errors
+    /// A flag or variable that cannot be read; never with a secret in the text.
+    fn overlay(flags: &Self::Flags, options: &mut Self::Options) -> Result<(), Invalid>;
+
+    /// Makes the target's state and starts its tasks.
+    ///
+    /// # Errors
+    /// Options that cannot work.
+    fn start(name: &str, options: &Self::Options, tasks: &Tasks) -> Result<Self::State, Invalid>;
+
+    /// Connects, logs in and answers one trivial request, as a user would; `member` names another database than the
+    /// target's own. Marks each phase as it ends.
+    fn connect(
+        target: &Target<Self>,
+        member: Option<&str>,
+        phases: &mut Phases,
+    ) -> impl Future<Output = Result<Self::Session, CollectError>> + Send;
+
+    /// The trivial round trip that proves a warm session alive, and refreshes what may have changed since.
+    fn request(session: &Self::Session) -> impl Future<Output = Result<(), CollectError>> + Send;
+
+    /// Tells the server how long the next request may run and wait for locks.
+    fn limit(session: &Self::Session, time: Duration) -> impl Future<Output = Result<(), CollectError>> + Send;
+
+    /// The members that Database collectors visit; empty where the product has none.
+    fn members(session: &Self::Session) -> impl Future<Output = Result<Vec<String>, CollectError>> + Send;
+
+    /// True while the session can take another request, also after one has failed.
+    fn usable(session: &Self::Session) -> bool;
+
+    /// Ends a session and waits until the server has let go of it.
+    fn close(session: Self::Session) -> impl Future<Output = ()> + Send;
+
+    /// Cancels what runs on the server, then ends the session. For sessions that were cut off in the middle of a request.
+    fn cancel(session: Self::Session) -> impl Future<Output = ()> + Send;
+
+    /// Writes the peer's own self metrics (`pg_up` and the like).
+    fn compat(report: &Report, session: Option<&Self::Session>, out: &mut Sink) {
+        let _ = (report, session, out);
+    }
+}
+
+/// What every service's target options can tell the framework.
+pub trait TargetOptions: DeserializeOwned + Serialize + Default + Clone + fmt::Debug + Send + Sync + 'static {
+    /// Address and user. Targets that share it share one connection budget.
+    fn budget_key(&self) -> String;
+
+    /// What people call the target: address, database; never a secret.
+    fn describe(&self) -> String;
+
+    /// Refuses options that cannot work.
+    ///
+    /// # Errors
+    /// What is wrong and what to write instead.
+    fn validate(&self) -> Result<(), Invalid>;
+}
+
+/// A named target.
+#[derive(Debug)]
+pub struct Target<S: Service> {
+    /// Its name in the configuration and in `/probe?target=`.
+    pub name: String,
+    /// Where it is, and as whom.
+    pub options: S::Options,
+    /// What outlives a session.
+    pub state: Arc<S::State>,
+}
+
+/// The session of a local collector: the target's state.
+pub struct Local<S: Service> {
+    /// What tasks and former sessions left.
+    pub state: Arc<S::State>,
+}
+
+/// The parts of a fresh login and how long each took.
+#[derive(Clone, Debug)]
+pub struct Phases {
+    last: Instant,
+    done: Vec<(&'static str, Duration)>,
+}
+
+impl Default for Phases {
+    fn default() -> Self {
+        Self {
+            last: Instant::now(),
+            done: Vec::with_capacity(5),
+        }
+    }
+}
+
+impl Phases {
+    /// Ends a phase: the time since the end of the one before belongs to it.
+    pub fn end(&mut self, phase: &'static str) {
+        let now = Instant::now();
+        self.done.push((phase, now - self.last));
+        self.last = now;
+    }
+
+    /// The phases that ended.
+    pub fn done(&self) -> &[(&'static str, Duration)] {
+        &self.done
+    }
+}

@@ -1,0 +1,291 @@
+//! An exporter of a product: its targets, modules and single flights behind the routes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+
+use crate::app::{App, Ask, BoxFuture, Section};
+use crate::budget::Budgets;
+use crate::check::CheckResult;
+use crate::cli::CommonFlags;
+use crate::collector::{Enabled, Entry, Scope, Table};
+use crate::config::{self, ModuleConfig, ServiceConfig};
+use crate::deadline::Deadline;
+use crate::error::{CollectError, HttpError, Invalid};
+use crate::exporter::Program;
+use crate::flight::Flight;
+use crate::report::{self, Failure, Journal, Report, Status};
+use crate::scrape::{Live, Module, scrape};
+use crate::service::{Meta, Service, Target, TargetOptions};
+use crate::sink::{NO_LIMIT, Sink};
+use crate::tasks::Tasks;
+use crate::timer::{self, Timer};
+
+/// The name of the target and module that a configuration without names has.
+const DEFAULT: &str = "default";
+
+/// An exporter of product `S` with its configuration loaded.
+pub struct ServiceApp<S: Service> {
+    config: ServiceConfig<S>,
+    targets: Vec<Arc<Live<S>>>,
+    modules: BTreeMap<String, Arc<Module<S>>>,
+    flight: Flight<Key, Arc<Sink>>,
+    offset: Duration,
+    /// Owned here, so that background work ends with the configuration that started it.
+    _tasks: Tasks,
+}
+
+/// What makes two requests the same question: target, module and collectors.
+type Key = (String, String, Vec<usize>);
+
+impl<S: Service> ServiceApp<S> {
+    fn target(&self, name: Option<&str>) -> Result<&Arc<Live<S>>, HttpError> {
+        match name {
+            None => self
+                .targets
+                .first()
+                .ok_or_else(|| HttpError::bad_request("no target is configured")),
+            Some(name) => self.targets.iter().find(|live| live.target.name == name).ok_or_else(|| {
+                HttpError::forbidden("this target is not in the configuration: /probe takes the names of configured targets, not addresses")
+            }),
+        }
+    }
+
+    fn module(&self, name: Option<&str>) -> Result<&Arc<Module<S>>, HttpError> {
+        let name = name.unwrap_or(DEFAULT);
+        self.modules
+            .get(name)
+            .ok_or_else(|| HttpError::bad_request(format!("unknown module {name:?}")))
+    }
+
+    /// The collectors that a request selects, by their place in the table.
+    fn select(module: &Module<S>, ask: &Ask) -> Result<Vec<usize>, HttpError> {
+        let named: BTreeSet<&str> = ask.all("collect[]").collect();
+        if let Some(unknown) = named.iter().find(|name| !module.entries.iter().any(|e| e.about.is_called(name))) {
+            return Err(HttpError::bad_request(format!("unknown collector {unknown:?}")));
+        }
+        let wanted = |entry: &Entry<S>| {
+            if named.is_empty() {
+                entry.enabled
+            } else {
+                named.iter().any(|name| entry.about.is_called(name))
+            }
+        };
+        Ok(module
+            .entries
+            .iter()
+            .enumerate()
+            .filter(|(_, e)| wanted(e))
+            .map(|(i, _)| i)
+            .collect())
+    }
+
+    async fn page(&self, target: Option<&str>, ask: &Ask) -> Result<Sink, HttpError> {
+        let live = self.target(target)?;
+        let module = self.module(ask.one("module")?)?;
+        let selected = Self::select(module, ask)?;
+        let deadline = ask.deadline(self.offset, module.timeout);
+        let key = (live.target.name.clone(), module.name.clone(), selected.clone());
+        let (work, _joined) = self.flight.join(key, || {
+            let (live, module) = (Arc::clone(live), Arc::clone(module));
+            async move { Arc::new(scrape(&live, &module, &selected, deadline).await.0) }.boxed()
+        });
+        let mut page = Sink::new(NO_LIMIT);
+        match deadline.run(work).await {
+            Ok(scraped) => page.absorb(&scraped),
+            Err(_) => {
+                // Who joined a scrape that ends after its own deadline gets at least this.
+                let error = CollectError::timeout("the scrape that runs already was not ready in time");
+                let report = Report {
+                    failures: vec![Failure::new("connect", &error)],
+                    duration: ask.accepted.elapsed(),
+                    ..Report::default()
+                };
+                report.write(&mut page);
+                S::compat(&report, None, &mut page);
+            }
+        }
+        Ok(page)
+    }
+}
+
+impl<S: Service> App for ServiceApp<S> {
+    fn meta(&self) -> &'static Meta {
+        &S::META
+    }
+
+    fn metrics(&self, ask: Ask) -> BoxFuture<'_, Result<Sink, HttpError>> {
+        async move { self.page(None, &ask).await }.boxed()
+    }
+
+    fn probe(&self, ask: Ask) -> BoxFuture<'_, Result<Sink, HttpError>> {
+        async move {
+            let Some(target) = ask.one("target")?.map(str::to_owned) else {
+                return Err(HttpError::bad_request(
+                    "the parameter target is missing: /probe?target=NAME, a name from the configuration",
+                ));
+            };
+            self.page(Some(&target), &ask).await
+        }
+        .boxed()
+    }
+
+    fn overview(&self) -> Vec<(String, String)> {
+        let state = |live: &Live<S>| match live.login.get() {
+            None => "not scraped yet".to_owned(),
+            Some(login) => {
+                let ago = login.at.elapsed().as_secs();
+                login.error.map_or_else(
+                    || format!("login worked {ago} s ago"),
+                    |kind| format!("login failed {ago} s ago: {kind}"),
+                )
+            }
+        };
+        self.targets
+            .iter()
+            .map(|live| (format!("{}: {}", live.target.name, live.target.options.describe()), state(live)))
+            .collect()
+    }
+
+    fn check(&self, deadline: Deadline) -> BoxFuture<'_, CheckResult> {
+        async move {
+            let (Ok(live), Ok(module)) = (self.target(None), self.module(None)) else {
+                return CheckResult::default();
+            };
+            let enabled: Vec<usize> = module
+                .entries
+                .iter()
+                .enumerate()
+                .filter(|(_, e)| e.enabled)
+                .map(|(i, _)| i)
+                .collect();
+            let timed: Vec<usize> = enabled
+                .iter()
+                .copied()
+                .filter(|i| module.entries.get(*i).is_some_and(|e| e.every.is_some()))
+                .collect();
+            // The walk's results are part of the page only when they are there: run it first, if the server lets us in.
+            let first = scrape(live, module, &[], deadline).await.1;
+            if first.up {
+                deadline.run(timer::round(live, module, &timed, false)).await.ok();
+            }
+            let (_, mut report) = scrape(live, module, &enabled, deadline).await;
+            for c in report.collectors.iter_mut().filter(|c| c.status == Status::Pending) {
+                c.note = Some("the time of this check was over before it ran".to_owned());
+            }
+            CheckResult::from_report(live.target.options.describe(), &report)
+        }
+        .boxed()
+    }
+
+    fn effective_config(&self) -> String {
+        serde_saphyr::to_string(&self.config).unwrap_or_else(|e| format!("# cannot be written as YAML: {e}\n"))
+    }
+}
+
+impl<S: Service> Program for ServiceApp<S> {
+    const META: &'static Meta = &S::META;
+    type Flags = S::Flags;
+
+    fn sections() -> Vec<Section> {
+        let mut sections = vec![
+            Section {
+                collector: "",
+                help: "On every page.",
+                when: "each scrape",
+                metrics: report::METRICS,
+            },
+            Section {
+                collector: "",
+                help: "About the exporter itself, on /metrics only.",
+                when: "each scrape",
+                metrics: crate::selfmon::METRICS,
+            },
+        ];
+        if !S::COMPAT.is_empty() {
+            sections.push(Section {
+                collector: "",
+                help: "Kept from the exporter that this one replaces.",
+                when: "each scrape",
+                metrics: S::COMPAT,
+            });
+        }
+        sections.extend(S::Collectors::ABOUT.iter().map(|about| Section {
+            collector: about.name,
+            help: about.help,
+            when: match (about.enabled, about.scope, about.every) {
+                (Enabled::OnRequest, _, _) => "on request",
+                (_, Scope::Database, _) => "every 5 min, each database",
+                (_, _, Some(_)) => "every 5 min",
+                _ => "each scrape",
+            },
+            metrics: about.metrics,
+        }));
+        sections
+    }
+
+    fn collectors() -> Vec<&'static str> {
+        S::Collectors::ABOUT.iter().map(|about| about.name).collect()
+    }
+
+    fn reasons() -> &'static [&'static str] {
+        S::REASONS
+    }
+
+    fn load(common: &CommonFlags, flags: &S::Flags, switches: &[(&'static str, bool)]) -> Result<Self, Invalid> {
+        let mut config: ServiceConfig<S> = match &common.config_file {
+            Some(path) => config::load(path)?,
+            None => ServiceConfig::default(),
+        };
+        if config.targets.0.is_empty() {
+            config.targets.0.push((DEFAULT.to_owned(), S::Options::default()));
+        }
+        if let Some((_, first)) = config.targets.0.first_mut() {
+            S::overlay(flags, first)?;
+        }
+        if !config.modules.0.iter().any(|(name, _)| name == DEFAULT) {
+            config.modules.0.push((DEFAULT.to_owned(), ModuleConfig::default()));
+        }
+        for (_, module) in &mut config.modules.0 {
+            for (name, on) in switches {
+                module.collectors.switch(name, *on);
+            }
+        }
+        let mut modules = BTreeMap::new();
+        for (name, module) in &config.modules.0 {
+            modules.insert(name.clone(), Arc::new(module.build(name)?));
+        }
+        let (tasks, budgets) = (Tasks::default(), Budgets::default());
+        let mut targets = Vec::new();
+        for (name, options) in &config.targets.0 {
+            options.validate().map_err(|e| Invalid {
+                message: format!("target {name}: {}", e.message),
+                hint: e.hint,
+            })?;
+            let live = Arc::new(Live {
+                budget: budgets.of(options.budget_key()),
+                target: Target {
+                    name: name.clone(),
+                    options: options.clone(),
+                    state: Arc::new(S::start(name, options, &tasks)?),
+                },
+                login: Default::default(),
+                timer: Timer::default(),
+                journal: Journal::default(),
+            });
+            let walked = Arc::clone(&live);
+            tasks.keep("walk", move || timer::walk(Arc::clone(&walked)));
+            targets.push(live);
+        }
+        Ok(Self {
+            config,
+            targets,
+            modules,
+            flight: Flight::default(),
+            offset: common.timeout_offset.0,
+            _tasks: tasks,
+        })
+    }
+}

@@ -1,0 +1,69 @@
+//! Background work of an exporter: owned, supervised, and gone when the exporter stops.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+/// How long a task that ended or panicked rests before it is started again.
+const REST: Duration = Duration::from_secs(1);
+
+/// The tasks of one configuration. Dropping the last handle aborts them all.
+#[derive(Clone, Default)]
+pub struct Tasks {
+    set: Arc<Mutex<JoinSet<()>>>,
+}
+
+impl Tasks {
+    /// Runs `make`'s future for as long as the exporter runs; one that ends or panics is logged and started again.
+    pub fn keep<F>(&self, name: &'static str, make: impl Fn() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.set.lock().unwrap_or_else(PoisonError::into_inner).spawn(async move {
+            loop {
+                let mut inner = JoinSet::new();
+                inner.spawn(make());
+                match inner.join_next().await {
+                    Some(Err(e)) if e.is_panic() => tracing::error!(task = name, "a background task panicked and is started again"),
+                    _ => tracing::debug!(task = name, "a background task ended and is started again"),
+                }
+                tokio::time::sleep(REST).await;
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panicking_task_is_started_again_and_all_end_with_the_set() {
+        let runs = Arc::new(AtomicU32::new(0));
+        let tasks = Tasks::default();
+        let counter = Arc::clone(&runs);
+        tasks.keep("test", move || {
+            let counter = Arc::clone(&counter);
+            async move {
+                assert!(counter.fetch_add(1, Ordering::SeqCst) > 0, "the first run panics");
+                std::future::pending::<()>().await;
+            }
+        });
+        tokio::time::timeout(Duration::from_secs(10), async {
+            while runs.load(Ordering::SeqCst) < 2 {
+                tokio::time::advance(Duration::from_millis(100)).await;
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .unwrap();
+        assert_eq!(Arc::strong_count(&runs), 3);
+        drop(tasks);
+        while Arc::strong_count(&runs) > 1 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
