@@ -104,6 +104,15 @@ fn watch(folder: &Path) {
     writeln!(stdin, "{}", folder.display()).expect("the guardian reads");
 }
 
+/// Lets the guardian clean up now and waits for it, for a program that is about to end and wants to leave nothing even
+/// for a moment. Folders that are still in use go, too.
+pub fn finish() {
+    if let Some(mut child) = GUARD.lock().unwrap().take() {
+        drop(child.stdin.take());
+        let _ = child.wait();
+    }
+}
+
 /// A free loopback port below the range that the kernel hands to outgoing connections, so that none of those can take
 /// it before its server binds it or while its server is down. No port is given twice by one process.
 ///

@@ -1,4 +1,4 @@
-//! A real Alertmanager in a temp folder on a free port: receives and groups alerts, sends them nowhere.
+//! A real Alertmanager in a temp folder on a free port: receives and groups alerts.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -22,22 +22,26 @@ pub struct Alertmanager {
 }
 
 impl Alertmanager {
-    /// Starts it and waits until it is ready.
+    /// Starts it with one receiver that sends nothing, and waits until it is ready.
     ///
     /// # Panics
     /// With its log when it is not.
     pub fn start() -> Self {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
-        let folder = TempFolder::new("alertmanager");
         let config = json!({
-            "route": {
-                "receiver": "nobody",
-                "group_by": ["client", "site", "host", "product"],
-                "group_wait": "1s",
-            },
+            "route": { "receiver": "nobody", "group_by": ["client", "site", "host", "product"], "group_wait": "1s" },
             "receivers": [{ "name": "nobody" }],
         });
-        let config = folder.write("alertmanager.yml", &format!("{config:#}"));
+        Self::start_with(&format!("{config:#}"))
+    }
+
+    /// As [`Self::start`], with a configuration of the caller's.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub fn start_with(config: &str) -> Self {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let folder = TempFolder::new("alertmanager");
+        let config = folder.write("alertmanager.yml", config);
         let mut command = process::command(super::require(PROGRAM), folder.path());
         command.arg(format!("--config.file={}", config.display()));
         command.arg(format!("--storage.path={}", folder.join("data").display()));

@@ -40,17 +40,11 @@ pub struct PostgresOptions {
 /// A running server; stopped and removed when dropped.
 #[derive(Debug)]
 pub struct Postgres {
-    state: Mutex<State>,
+    /// `None` while it is stopped.
+    postmaster: Mutex<Option<Child>>,
     counter: Mutex<Option<Session>>,
     port: u16,
     folder: TempFolder,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    postmaster: Option<Child>,
-    /// Children stopped by `freeze`.
-    frozen: Vec<u32>,
 }
 
 impl Postgres {
@@ -110,7 +104,7 @@ impl Postgres {
         // initdb, cp and pg_basebackup make the data folder themselves, as the server's user.
         give_to_server(folder.path());
         Self {
-            state: Mutex::default(),
+            postmaster: Mutex::default(),
             counter: Mutex::default(),
             port: free_port(),
             folder,
@@ -154,7 +148,7 @@ impl Postgres {
             let ended = child.try_wait().expect("our own child").is_some();
             (ended || self.psql("select 1").is_ok()).then_some(!ended)
         });
-        self.state.lock().unwrap().postmaster = Some(child);
+        *self.postmaster.lock().unwrap() = Some(child);
         if ready != Some(true) {
             let early = fs::read_to_string(log).unwrap_or_default();
             panic!("PostgreSQL did not come up:\n{early}\n{}", self.log());
@@ -203,7 +197,7 @@ impl Postgres {
     /// # Panics
     /// When the server is stopped.
     pub fn pid(&self) -> u32 {
-        self.state.lock().unwrap().postmaster.as_ref().expect("the server runs").id()
+        self.postmaster.lock().unwrap().as_ref().expect("the server runs").id()
     }
 
     /// Runs SQL in the database `postgres` as superuser: unaligned rows, `|` between columns, no last newline.
@@ -287,8 +281,21 @@ impl Postgres {
     /// # Panics
     /// When pgbench cannot be started.
     pub fn pgbench_run(&self, database: &str, clients: u32, rate: u32) -> Background {
+        self.pgbench(database, clients, f64::from(rate), &["-b", "tpcb-like"])
+    }
+
+    /// Runs a script of pgbench's in one connection until dropped, `rate` times a second.
+    ///
+    /// # Panics
+    /// When pgbench cannot be started.
+    pub fn pgbench_script(&self, database: &str, script: &str, rate: f64) -> Background {
+        let file = self.folder.write("script.sql", script);
+        self.pgbench(database, 1, rate, &["-f", &file.to_string_lossy()])
+    }
+
+    fn pgbench(&self, database: &str, clients: u32, rate: f64, script: &[&str]) -> Background {
         let mut command = self.client("pgbench", database);
-        command.env("PGAPPNAME", "pgbench").args(["-n", "-T", "864000"]);
+        command.env("PGAPPNAME", "pgbench").args(["-n", "-T", "864000"]).args(script);
         command.args(["-c", &clients.to_string(), "-R", &rate.to_string()]);
         Background {
             process: Process::start("pgbench", command, self.folder.path()),
@@ -355,15 +362,15 @@ impl Postgres {
     /// # Panics
     /// When some process outlives that by five seconds.
     pub fn kill(&self) {
-        let mut state = self.state.lock().unwrap();
-        let Some(mut postmaster) = state.postmaster.take() else { return };
+        let Some(mut postmaster) = self.postmaster.lock().unwrap().take() else {
+            return;
+        };
         // Stopped first, so that it cannot start a child while its children are listed.
         process::signal("STOP", &[postmaster.id()]);
         let mut all = process::children(postmaster.id());
         all.push(postmaster.id());
         process::signal("KILL", &all);
         let _ = postmaster.wait();
-        state.frozen.clear();
         poll::until("the killed server is gone", Duration::from_secs(5), || {
             (!all.iter().any(|pid| process::runs(*pid))).then_some(())
         });
@@ -372,8 +379,9 @@ impl Postgres {
     /// Stops at once without a checkpoint (SIGQUIT), as `pg_ctl -m immediate` does; SIGKILL if that takes five seconds.
     pub fn stop(&self) {
         self.thaw();
-        let mut state = self.state.lock().unwrap();
-        let Some(mut postmaster) = state.postmaster.take() else { return };
+        let Some(mut postmaster) = self.postmaster.lock().unwrap().take() else {
+            return;
+        };
         let children = process::children(postmaster.id());
         process::signal("QUIT", &[postmaster.id()]);
         let limit = Duration::from_secs(5);
@@ -401,19 +409,16 @@ impl Postgres {
     /// # Panics
     /// When the server does not run.
     pub fn freeze(&self) {
-        let mut state = self.state.lock().unwrap();
-        let postmaster = state.postmaster.as_ref().expect("the server runs").id();
+        let postmaster = self.postmaster.lock().unwrap();
+        let postmaster = postmaster.as_ref().expect("the server runs").id();
         process::signal("STOP", &[postmaster]); // first: it can start no more children
-        state.frozen = process::children(postmaster);
-        process::signal("STOP", &state.frozen);
+        process::signal("STOP", &process::children(postmaster));
     }
 
-    /// Lets a frozen server go on.
+    /// Lets a frozen server go on, by whomever it was frozen.
     pub fn thaw(&self) {
-        let mut state = self.state.lock().unwrap();
-        let frozen = std::mem::take(&mut state.frozen);
-        process::signal("CONT", &frozen);
-        if let Some(postmaster) = &state.postmaster {
+        if let Some(postmaster) = self.postmaster.lock().unwrap().as_ref() {
+            process::signal("CONT", &process::children(postmaster.id()));
             process::signal("CONT", &[postmaster.id()]);
         }
     }
@@ -422,7 +427,7 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         *self.counter.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
-        self.state.clear_poison();
+        self.postmaster.clear_poison();
         self.stop();
         // SIGKILL leaves the one System V segment that a stopping server removes itself.
         if let Ok(text) = fs::read_to_string(self.data().join("postmaster.pid"))

@@ -1,0 +1,29 @@
+# Each target does its own set-up on a fresh Debian 12 machine with Rust (scripts/setup.sh tells what it installs and why).
+.PHONY: demo test lint bench docs
+
+BINARIES = $${CARGO_TARGET_DIR:-target}
+
+# A real PostgreSQL, all exporters, Prometheus and Alertmanager until Ctrl-C; ONCE=1: check and exit.
+demo:
+	@scripts/setup.sh
+	cargo build --workspace --bins
+	@exec "$(BINARIES)/debug/demo"
+
+# All that CI runs.
+test:
+	@scripts/test.sh
+
+# The part of the tests that needs no server.
+lint:
+	@scripts/test.sh format clippy build rules docs
+
+# Figures beside the peer, release build.
+bench:
+	@scripts/setup.sh bench
+	cargo build --release --workspace --bins
+	@exec "$(BINARIES)/release/bench"
+
+# Rewrites the generated parts of the exporters' READMEs.
+docs:
+	cargo build --workspace --bins
+	@scripts/docs.sh

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# All that CI runs, stage by stage; stops at the first stage that fails. The last line sums up the tests of all stages.
+# usage: test.sh [STAGE...]      all stages without arguments
+set -uo pipefail
+cd "$(dirname "$0")/.."
+all=(setup format clippy build unit e2e rules docs demo)
+stages=("$@")
+[ $# -eq 0 ] && stages=("${all[@]}")
+
+stage_setup() { scripts/setup.sh; }
+stage_format() { cargo fmt --all --check; }
+stage_clippy() { cargo clippy --workspace --all-targets -- -D warnings; }
+# The tests run the programs that users run.
+stage_build() { cargo build --workspace --bins; }
+stage_unit() { cargo test --workspace --lib --bins --no-fail-fast && cargo test --workspace --doc; }
+# Two at a time: each starts servers of its own.
+stage_e2e() { cargo test --workspace --test '*' --no-fail-fast -- --test-threads=2; }
+stage_rules() {
+  local tests=(alert-rules/*.test.yml) file
+  local rules=()
+  for file in alert-rules/*.yml alert-rules/generated/*.yml; do
+    case $file in *.test.yml | alert-rules/thresholds.yml) ;; *) rules+=("$file") ;; esac
+  done
+  promtool check rules "${rules[@]}" && promtool test rules "${tests[@]}"
+}
+stage_docs() { scripts/docs.sh --check; }
+stage_demo() { ONCE=1 "${CARGO_TARGET_DIR:-target}/debug/demo"; }
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+status=0
+for stage in "${stages[@]}"; do
+  if ! declare -F "stage_$stage" >/dev/null; then
+    echo "test: no stage $stage; there are: ${all[*]}" >&2
+    exit 2
+  fi
+  begin=$SECONDS
+  echo "=== $stage"
+  if ! "stage_$stage" 2>&1 | tee -a "$log"; then
+    echo "=== $stage FAILED after $((SECONDS - begin)) s"
+    status=1
+    break
+  fi
+  echo "=== $stage: fine, $((SECONDS - begin)) s"
+done
+
+echo
+grep -E '^test result: ' "$log" | grep -v ' 0 passed; 0 failed; 0 ignored' || true
+awk '
+  /^test result: / { passed += $4; failed += $6; skipped += $8 }
+  END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped }
+' "$log"
+exit $status

@@ -1,0 +1,417 @@
+//! `make demo`: a real PostgreSQL under a small load, every exporter of this workspace, Prometheus and Alertmanager with
+//! the shipped rules, all in temp folders on free loopback ports; runs until interrupted and leaves nothing behind.
+//! With `ONCE=1` it checks that Prometheus holds `sage_up 1` for each target and the rules, and exits.
+//! A further exporter joins by one entry in `EXPORTERS`.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use std::{env, fs, io, thread};
+
+use e2e::exporter::Exporter;
+use e2e::poll;
+use e2e::servers::alertmanager::Alertmanager;
+use e2e::servers::postgres::{Background, PASSWORD, Postgres, PostgresOptions, SUPERUSER};
+use e2e::servers::prometheus::{Job, Prometheus, PrometheusOptions, shipped_rules};
+use e2e::temp::{self, TempFolder, free_port};
+use serde_json::json;
+
+/// One exporter of the demo.
+struct Entry {
+    binary: &'static str,
+    /// Arguments and environment; files go to the stage's folder.
+    settings: fn(&Stage) -> Settings,
+    /// Scrape jobs, given where it listens.
+    jobs: fn(&Stage, SocketAddr) -> Vec<Job>,
+}
+
+/// Every exporter of the workspace.
+const EXPORTERS: &[Entry] = &[
+    Entry {
+        binary: "sage-postgres-exporter",
+        settings: postgres_settings,
+        jobs: postgres_jobs,
+    },
+    Entry {
+        binary: "sage-http-exporter",
+        settings: http_settings,
+        jobs: http_jobs,
+    },
+];
+
+#[derive(Default)]
+struct Settings {
+    args: Vec<String>,
+    env: Vec<(&'static str, String)>,
+}
+
+const MONITOR: &str = "sage_monitor";
+const MONITOR_PASSWORD: &str = "p@$$w0rd#=?{%}'\"\\ :/";
+const INTERVAL: Duration = Duration::from_secs(2);
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn postgres_settings(stage: &Stage) -> Settings {
+    let port = stage.postgres.port();
+    let password = stage.folder.write("postgres-password", MONITOR_PASSWORD);
+    Settings {
+        args: Vec::new(),
+        env: vec![
+            ("DATA_SOURCE_URI", format!("127.0.0.1:{port}/postgres?sslmode=disable")),
+            ("DATA_SOURCE_USER", MONITOR.to_owned()),
+            ("DATA_SOURCE_PASS_FILE", password.display().to_string()),
+        ],
+    }
+}
+
+fn postgres_jobs(_: &Stage, exporter: SocketAddr) -> Vec<Job> {
+    let address = exporter.to_string();
+    vec![Job {
+        name: "postgres".to_owned(),
+        labels: inventory("db01", "postgres", "dba", &address),
+        address,
+        ..Job::default()
+    }]
+}
+
+fn http_settings(stage: &Stage) -> Settings {
+    let modules = json!({ "modules": {
+        "http_2xx": { "prober": "http", "timeout": "2s" },
+        "tcp_connect": { "prober": "tcp", "timeout": "2s" },
+    }});
+    let file = stage.folder.write("blackbox.yml", &format!("{modules:#}"));
+    Settings {
+        args: vec![format!("--config.file={}", file.display())],
+        env: Vec::new(),
+    }
+}
+
+fn http_jobs(stage: &Stage, exporter: SocketAddr) -> Vec<Job> {
+    let probe = |name: &str, module: &str, target: String| Job {
+        name: name.to_owned(),
+        address: exporter.to_string(),
+        path: "/probe".to_owned(),
+        labels: inventory("web01", "http", "app", &target),
+        params: vec![("module".to_owned(), module.to_owned()), ("target".to_owned(), target)],
+    };
+    vec![
+        probe("http", "http_2xx", format!("http://{}/-/ready", stage.prometheus)),
+        probe("tcp", "tcp_connect", stage.postgres.address().to_string()),
+    ]
+}
+
+/// The seven labels that a site's inventory gives each target, and the instance.
+fn inventory(host: &str, product: &str, team: &str, instance: &str) -> Vec<(String, String)> {
+    let labels = [
+        ("client", "acme"),
+        ("site", "par"),
+        ("host", host),
+        ("product", product),
+        ("service", "shop"),
+        ("criticality", "high"),
+        ("team", team),
+        ("instance", instance),
+    ];
+    labels
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+/// What the exporters watch. Dropped last to first: the load ends before its server.
+struct Stage {
+    _slow: Background,
+    _load: Background,
+    postgres: Postgres,
+    /// Where Prometheus will listen; it starts last, when its targets are known.
+    prometheus: SocketAddr,
+    folder: TempFolder,
+}
+
+/// The whole demo. Dropped first to last: Prometheus stops before what it watches.
+struct Demo {
+    prometheus: Prometheus,
+    alertmanager: Alertmanager,
+    exporters: Vec<(&'static str, Exporter)>,
+    jobs: Vec<Job>,
+    stage: Stage,
+}
+
+/// The person has asked to stop.
+struct Interrupted;
+
+fn main() -> ExitCode {
+    // A failed step panics with what to know, printed below; where in our source is of no use to the reader.
+    std::panic::set_hook(Box::new(|_| {}));
+    static STOP: AtomicBool = AtomicBool::new(false);
+    if let Err(e) = on_signal(&STOP) {
+        eprintln!("demo: cannot watch for signals: {e}");
+        return ExitCode::FAILURE;
+    }
+    let once = env::var("ONCE").is_ok_and(|v| !matches!(v.as_str(), "" | "0"));
+    let result = catch_unwind(AssertUnwindSafe(|| run(once, &STOP)));
+    temp::finish();
+    match result {
+        Ok(Ok(())) => {
+            println!("Stopped; nothing is left behind.");
+            ExitCode::SUCCESS
+        }
+        Ok(Err(Interrupted)) => {
+            println!("Interrupted while starting; nothing is left behind.");
+            ExitCode::FAILURE
+        }
+        Err(payload) => {
+            let text = payload.downcast_ref::<String>().map(String::as_str);
+            eprintln!("demo: {}", text.or(payload.downcast_ref::<&str>().copied()).unwrap_or("failed"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(once: bool, stop: &AtomicBool) -> Result<(), Interrupted> {
+    let demo = start(stop)?;
+    wait_for_data(&demo, stop)?;
+    if once {
+        summary(&demo);
+    } else {
+        guide(&demo);
+        while !stop.load(Ordering::Relaxed) {
+            thread::park_timeout(Duration::from_millis(100));
+        }
+        println!("\nStopping ...");
+    }
+    Ok(())
+}
+
+/// Sets `stop` at SIGINT, SIGTERM and SIGHUP. Returns once the handlers are in place.
+fn on_signal(stop: &'static AtomicBool) -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let (mut interrupt, mut terminate, mut hangup) = {
+        let _inside = runtime.enter();
+        (
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+        )
+    };
+    thread::spawn(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                _ = hangup.recv() => {}
+            }
+        });
+        stop.store(true, Ordering::Relaxed);
+    });
+    Ok(())
+}
+
+fn say(stop: &AtomicBool, what: &str) -> Result<(), Interrupted> {
+    if stop.load(Ordering::Relaxed) {
+        return Err(Interrupted);
+    }
+    println!("{what} ...");
+    Ok(())
+}
+
+fn start(stop: &AtomicBool) -> Result<Demo, Interrupted> {
+    say(stop, "Starting PostgreSQL with a small pgbench load")?;
+    let stage = Stage::start();
+    let mut exporters = Vec::new();
+    let mut jobs = Vec::new();
+    for entry in EXPORTERS {
+        say(stop, &format!("Starting {}", entry.binary))?;
+        let settings = (entry.settings)(&stage);
+        let args: Vec<&str> = settings.args.iter().map(String::as_str).collect();
+        let env: Vec<(&str, &str)> = settings.env.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        let exporter = Exporter::start(entry.binary, &args, &env);
+        jobs.extend((entry.jobs)(&stage, exporter.address()));
+        exporters.push((entry.binary, exporter));
+    }
+    say(stop, "Starting Alertmanager with the shipped routes")?;
+    let alertmanager = Alertmanager::start_with(&routes());
+    say(stop, "Starting Prometheus with the shipped rules")?;
+    let mut rules = shipped_rules();
+    rules.push(stage.folder.write("inventory.yml", &expected(&jobs)));
+    let options = PrometheusOptions {
+        jobs: jobs.clone(),
+        interval: INTERVAL,
+        rules,
+        alertmanager: Some(alertmanager.address()),
+    };
+    let prometheus = Prometheus::start_at(stage.prometheus, &options);
+    Ok(Demo {
+        prometheus,
+        alertmanager,
+        exporters,
+        jobs,
+        stage,
+    })
+}
+
+impl Stage {
+    fn start() -> Self {
+        let slow_query = Some(Duration::from_millis(200));
+        let postgres = Postgres::start(PostgresOptions {
+            slow_query,
+            ..PostgresOptions::default()
+        });
+        postgres.create_monitor(MONITOR, MONITOR_PASSWORD, 2);
+        if let Err(e) = postgres.psql("create database shop") {
+            panic!("create database shop: {e}");
+        }
+        postgres.pgbench_init("shop", 1);
+        Self {
+            _slow: postgres.pgbench_script("shop", "select pg_sleep(0.3);", 0.1),
+            _load: postgres.pgbench_run("shop", 2, 20),
+            postgres,
+            prometheus: SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())),
+            folder: TempFolder::new("demo"),
+        }
+    }
+}
+
+/// The reference Alertmanager configuration, its receivers moved to a port where nobody listens.
+fn routes() -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/prometheus/alertmanager.yml");
+    let text = fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    text.replace("127.0.0.1:9099", &format!("127.0.0.1:{}", free_port()))
+}
+
+/// The inventory's rules: what is expected to be watched.
+fn expected(jobs: &[Job]) -> String {
+    let rule = |job: &Job| {
+        let mut labels: serde_json::Map<_, _> = job.labels.iter().map(|(n, v)| (n.clone(), json!(v))).collect();
+        labels.insert("job".to_owned(), json!(job.name));
+        json!({ "record": "sage_expected_target", "expr": "vector(1)", "labels": labels })
+    };
+    let rules: Vec<_> = jobs.iter().map(rule).collect();
+    format!("{:#}", json!({ "groups": [{ "name": "inventory", "rules": rules }] }))
+}
+
+/// Waits until each target is up, each rule has been evaluated without error and the first alert has arrived.
+fn wait_for_data(demo: &Demo, stop: &AtomicBool) -> Result<(), Interrupted> {
+    say(stop, "Waiting for the first scrapes")?;
+    for job in &demo.jobs {
+        let instance = label(job, "instance");
+        let sample = format!("sage_up{{job=\"{}\",instance=\"{instance}\"}}", job.name);
+        let up = || stop.load(Ordering::Relaxed) || demo.prometheus.query(&sample).first().is_some_and(|s| s.1 == 1.0);
+        if poll::within(LIMIT, || up().then_some(())).is_none() {
+            panic!(
+                "{sample} is not 1 after {LIMIT:?}: {:?}{}",
+                demo.prometheus.query(&sample),
+                logs(demo)
+            );
+        }
+        if stop.load(Ordering::Relaxed) {
+            return Err(Interrupted);
+        }
+        println!("  {sample} 1");
+    }
+    say(stop, "Waiting for the rules")?;
+    let loaded = || {
+        let rules = demo.prometheus.rules();
+        (stop.load(Ordering::Relaxed) || !rules.is_empty() && rules.iter().all(|r| r.health == "ok")).then_some(())
+    };
+    if poll::within(LIMIT, loaded).is_none() {
+        panic!("not every rule is well: {:?}", demo.prometheus.rules());
+    }
+    let watchdog = || {
+        let alerts = demo.alertmanager.alerts();
+        let arrived = alerts
+            .iter()
+            .any(|a| a.pointer("/labels/alertname").is_some_and(|n| n == "SageWatchdog"));
+        (stop.load(Ordering::Relaxed) || arrived).then_some(())
+    };
+    poll::until("SageWatchdog reaches Alertmanager", LIMIT, watchdog);
+    if stop.load(Ordering::Relaxed) { Err(Interrupted) } else { Ok(()) }
+}
+
+fn label<'a>(job: &'a Job, name: &str) -> &'a str {
+    job.labels.iter().find(|(n, _)| n == name).map_or("", |(_, v)| v)
+}
+
+fn logs(demo: &Demo) -> String {
+    demo.exporters
+        .iter()
+        .map(|(name, exporter)| format!("\n{name}:\n{}", exporter.logs()))
+        .collect()
+}
+
+fn summary(demo: &Demo) {
+    let rules = demo.prometheus.rules();
+    let alerting = rules.iter().filter(|r| r.kind == "alerting").count();
+    println!("Targets with sage_up 1: {}", demo.jobs.len());
+    println!("Rules loaded, all well: {} alerts, {} records", alerting, rules.len() - alerting);
+    let series = demo.prometheus.query("sum(scrape_samples_scraped)").first().map_or(0.0, |s| s.1);
+    println!("Samples in one round of scrapes: {series}");
+    for alert in demo.prometheus.alerts() {
+        let label = |name: &str| alert.labels.get(name).map_or("", String::as_str);
+        println!("Alert {} ({}) {}", label("alertname"), alert.state, label("instance"));
+    }
+}
+
+fn guide(demo: &Demo) {
+    let prometheus = demo.prometheus.url();
+    let mut rows = vec![
+        ("Prometheus".to_owned(), format!("{prometheus}/targets"), "each target is UP"),
+        (
+            String::new(),
+            format!("{prometheus}/alerts"),
+            "only SageWatchdog fires: the sign of life",
+        ),
+        (
+            String::new(),
+            graph(&prometheus, "rate(pg_stat_database_xact_commit{datname=\"shop\"}[1m])"),
+            "commits a second",
+        ),
+        (
+            String::new(),
+            graph(&prometheus, "sage_scrape_duration_seconds"),
+            "what a scrape takes",
+        ),
+        (
+            "Alertmanager".to_owned(),
+            demo.alertmanager.url(),
+            "alerts grouped by client, site, host, product",
+        ),
+    ];
+    for (name, exporter) in &demo.exporters {
+        rows.push(((*name).to_owned(), exporter.url("/"), "what it is and where it is configured"));
+        rows.push((String::new(), exporter.url("/metrics"), "the page that Prometheus reads"));
+    }
+    for job in demo.jobs.iter().filter(|j| j.path == "/probe") {
+        let query: Vec<String> = job.params.iter().map(|(n, v)| format!("{n}={}", e2e::http::encode(v))).collect();
+        rows.push((
+            format!("probe {}", job.name),
+            format!("http://{}/probe?{}", job.address, query.join("&")),
+            "probe_success 1",
+        ));
+    }
+    let postgres = &demo.stage.postgres;
+    let address = format!("postgresql://{SUPERUSER}:{PASSWORD}@{}/shop", postgres.address());
+    rows.push(("PostgreSQL".to_owned(), address, "for psql"));
+    let width = |column: fn(&(String, String, &str)) -> usize| rows.iter().map(column).max().unwrap_or(0);
+    let (what, note) = (width(|r| r.0.len()), width(|r| r.2.len()));
+    println!("\nAll is up. Look at:\n");
+    for row in &rows {
+        println!("  {:what$}  {:note$}  {}", row.0, row.2, row.1);
+    }
+    let pid = postgres.pid();
+    println!("\nThen keep the database from taking logins, and see SageServiceDown fire within about two minutes:\n");
+    println!("  kill -STOP {pid}");
+    println!("  kill -CONT {pid}");
+    println!("\nCtrl-C stops everything and removes it.");
+}
+
+fn graph(prometheus: &str, expression: &str) -> String {
+    format!(
+        "{prometheus}/graph?g0.tab=0&g0.range_input=5m&g0.expr={}",
+        e2e::http::encode(expression)
+    )
+}
