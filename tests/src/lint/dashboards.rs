@@ -174,7 +174,10 @@ fn variables(list: &[Variable], catalogue: &Catalogue, out: &mut Vec<String>) {
             out.push(format!("variable {} does not use $datasource", v.name));
         }
         let text = v.query.as_str().or_else(|| v.query.get("query")?.as_str()).unwrap_or("");
-        let inner = text.strip_prefix("label_values(").and_then(|t| t.strip_suffix(')')).and_then(|t| t.rsplit_once(','));
+        let inner = text
+            .strip_prefix("label_values(")
+            .and_then(|t| t.strip_suffix(')'))
+            .and_then(|t| t.rsplit_once(','));
         let Some((expr, label)) = inner else {
             out.push(format!("variable {} is not label_values(series, label)", v.name));
             continue;
@@ -255,7 +258,8 @@ mod tests {
 
     fn findings(text: &str) -> Vec<String> {
         let mut all = Catalogue::builtin();
-        all.add_json(r#"[{"name":"conns","type":"gauge"},{"name":"done_total","type":"counter"}]"#).unwrap();
+        all.add_json(r#"[{"name":"conns","type":"gauge"},{"name":"done_total","type":"counter"}]"#)
+            .unwrap();
         check(&parse(text).unwrap(), &all, &BTreeSet::from(["PostgresTooMany".to_owned()]))
     }
 
@@ -271,8 +275,16 @@ mod tests {
             ("\"schemaVersion\":39", "\"schemaVersion\":36", "schemaVersion is 36"),
             ("\"editable\":false,", "", "is editable"),
             ("\"name\":\"datasource\"", "\"name\":\"ds\"", "has no variable datasource"),
-            ("\"name\":\"job\",\"type\":\"query\"", "\"name\":\"job\",\"type\":\"custom\"", "of type custom"),
-            ("{\"uid\":\"${datasource}\"},\"query\":{", "{\"uid\":\"p1\"},\"query\":{", "job does not use $datasource"),
+            (
+                "\"name\":\"job\",\"type\":\"query\"",
+                "\"name\":\"job\",\"type\":\"custom\"",
+                "of type custom",
+            ),
+            (
+                "{\"uid\":\"${datasource}\"},\"query\":{",
+                "{\"uid\":\"p1\"},\"query\":{",
+                "job does not use $datasource",
+            ),
             ("label_values(conns, job)", "label_values(job)", "not label_values"),
             ("label_values(conns, job)", "label_values(conns, jobb)", "have no label jobb"),
             ("label_values(conns, job)", "label_values(con, job)", "variable job: metric con"),
@@ -284,7 +296,11 @@ mod tests {
             ("\"id\":2", "\"id\":1", "the id of another panel"),
             ("sage.example/PostgresTooMany", "sage.example/Nothing", "runbook of Nothing"),
             ("https://runbooks", "https://docs", "links to no runbook"),
-            ("\"datasource\":{\"uid\":\"$datasource\"}", "\"datasource\":{\"uid\":\"p\"}", "does not use $datasource"),
+            (
+                "\"datasource\":{\"uid\":\"$datasource\"}",
+                "\"datasource\":{\"uid\":\"p\"}",
+                "does not use $datasource",
+            ),
             ("rate(done_total", "rate(done_totals", "metric done_totals"),
             ("rate(done_total{job=~\\\"$job\\\",", "rate(done_total{", "does not select $job"),
             ("[$__rate_interval])", "[$__nothing])", "does not parse"),

@@ -5,9 +5,7 @@
 use std::collections::BTreeSet;
 
 use promql_parser::label::{METRIC_NAME, MatchOp};
-use promql_parser::parser::{
-    self, AggregateExpr, BinaryExpr, Call, Expr, LabelModifier, VectorMatchCardinality, VectorSelector,
-};
+use promql_parser::parser::{self, AggregateExpr, BinaryExpr, Call, Expr, LabelModifier, VectorMatchCardinality, VectorSelector};
 
 use super::catalogue::{Catalogue, TARGET_LABELS};
 
@@ -45,7 +43,10 @@ pub fn check(text: &str, catalogue: &Catalogue) -> (Shape, Vec<String>) {
         Ok(expr) => expr,
         Err(error) => return (Shape::Unknown, vec![format!("does not parse: {error}")]),
     };
-    let mut walk = Walk { catalogue, findings: Vec::new() };
+    let mut walk = Walk {
+        catalogue,
+        findings: Vec::new(),
+    };
     let shape = walk.shape(&expr, Around::Plain);
     (shape, walk.findings)
 }
@@ -135,8 +136,14 @@ impl Walk<'_> {
 
     fn aggregate(&mut self, a: &AggregateExpr, around: Around) -> Shape {
         let op = a.op.to_string();
-        let inside = if matches!(op.as_str(), "count" | "group") { Around::Neutral } else { around };
-        let Shape::Series(inner) = self.shape(&a.expr, inside) else { return Shape::Unknown };
+        let inside = if matches!(op.as_str(), "count" | "group") {
+            Around::Neutral
+        } else {
+            around
+        };
+        let Shape::Series(inner) = self.shape(&a.expr, inside) else {
+            return Shape::Unknown;
+        };
         for label in a.modifier.iter().flat_map(|m| &m.labels().labels) {
             if !inner.contains(label) {
                 self.findings.push(format!("{op} groups by {label}, which its series do not have"));
@@ -146,9 +153,7 @@ impl Walk<'_> {
             _ if matches!(op.as_str(), "topk" | "bottomk" | "limitk" | "limit_ratio") => inner,
             None => Names::new(),
             Some(LabelModifier::Include(by)) => inner.into_iter().filter(|l| by.labels.contains(l)).collect(),
-            Some(LabelModifier::Exclude(without)) => {
-                inner.into_iter().filter(|l| !without.labels.contains(l)).collect()
-            }
+            Some(LabelModifier::Exclude(without)) => inner.into_iter().filter(|l| !without.labels.contains(l)).collect(),
         };
         if let (true, Some(Expr::StringLiteral(label))) = (op == "count_values", a.param.as_deref()) {
             kept.insert(label.val.clone());
@@ -173,7 +178,8 @@ impl Walk<'_> {
         let (key_left, key_right) = (key(&left, matching), key(&right, matching));
         if key_left != key_right {
             let odd: Vec<&str> = key_left.symmetric_difference(&key_right).map(String::as_str).collect();
-            self.findings.push(format!("the sides of `{}` never match: only one has {}", b.op, odd.join(", ")));
+            self.findings
+                .push(format!("the sides of `{}` never match: only one has {}", b.op, odd.join(", ")));
         }
         let op = b.op.to_string();
         if op == "or" {
@@ -183,9 +189,7 @@ impl Walk<'_> {
             return Shape::Series(left);
         }
         match modifier.map(|m| &m.card) {
-            Some(VectorMatchCardinality::ManyToOne(extra)) => {
-                Shape::Series(left.into_iter().chain(extra.labels.iter().cloned()).collect())
-            }
+            Some(VectorMatchCardinality::ManyToOne(extra)) => Shape::Series(left.into_iter().chain(extra.labels.iter().cloned()).collect()),
             Some(VectorMatchCardinality::OneToMany(extra)) => {
                 Shape::Series(right.into_iter().chain(extra.labels.iter().cloned()).collect())
             }
@@ -260,7 +264,9 @@ mod tests {
             unreachable!()
         };
         assert!(labels.contains("client") && !labels.contains("team") && !labels.contains("state"));
-        let (Shape::Series(labels), _) = check("conns_max > on (job) up", &catalogue()) else { unreachable!() };
+        let (Shape::Series(labels), _) = check("conns_max > on (job) up", &catalogue()) else {
+            unreachable!()
+        };
         assert_eq!(labels.into_iter().collect::<Vec<_>>(), ["job"]);
     }
 }

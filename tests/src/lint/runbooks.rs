@@ -162,7 +162,9 @@ fn outputs(text: &str, out: &mut Vec<String>) {
         }
     }
     if shown < 2 {
-        out.push(format!("\"Is it real\" shows {shown} marked outputs; a good and a bad one are needed"));
+        out.push(format!(
+            "\"Is it real\" shows {shown} marked outputs; a good and a bad one are needed"
+        ));
     }
 }
 
@@ -228,7 +230,10 @@ mod tests {
             let found = check_page("PostgresTooMany", "PG-01", &bad);
             assert!(found.iter().any(|f| f.contains(says)), "{from}: {found:?}");
         }
-        let swapped = page().replace("## Meaning", "## X").replace("## Drill", "## Meaning").replace("## X", "## Drill");
+        let swapped = page()
+            .replace("## Meaning", "## X")
+            .replace("## Drill", "## Meaning")
+            .replace("## X", "## Drill");
         assert!(check_page("PostgresTooMany", "PG-01", &swapped).contains(&"sections are out of order".to_owned()));
     }
 

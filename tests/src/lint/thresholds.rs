@@ -155,7 +155,9 @@ mod tests {
     #[test]
     fn an_override_stands_before_the_default() {
         let rules = generate(&read(GOOD).unwrap());
-        let first = rules.find(r#"sage_up{product="postgres",client="acme",host="db01"} * 0 + 0.95"#).unwrap();
+        let first = rules
+            .find(r#"sage_up{product="postgres",client="acme",host="db01"} * 0 + 0.95"#)
+            .unwrap();
         let second = rules.find("sage_up{product=\"postgres\"} * 0 + 0.9\n").unwrap();
         assert!(first < second);
         assert!(rules.contains("          alert: A\n"));
