@@ -75,7 +75,7 @@ impl CheckResult {
             rows.push(Row::new(failure.part, failure.kind.as_str(), 0.0, 0, failure.note.clone(), false));
         }
         if let Some(login) = &report.login {
-            let total = login.phases.iter().map(|(_, time)| milliseconds(*time)).sum();
+            let total = milliseconds(login.phases.iter().map(|(_, time)| *time).sum());
             let phases = login
                 .phases
                 .iter()

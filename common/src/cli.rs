@@ -152,13 +152,17 @@ pub fn parse<P: Program>(args: impl IntoIterator<Item = std::ffi::OsString>) -> 
     Ok((Cli::from_arg_matches(&matches).map_err(fail)?, switches))
 }
 
-/// Sends the log to standard error.
-pub fn start_log(common: &CommonFlags) {
+/// Sends the log to standard error. A `quiet` command says what failed in its own output, so that only errors of the
+/// exporter itself are logged, unless more is asked for.
+pub fn start_log(common: &CommonFlags, quiet: bool) {
+    use tracing::level_filters::LevelFilter;
     use tracing_subscriber::fmt;
-    let builder = fmt()
-        .with_max_level(common.log_level)
-        .with_target(false)
-        .with_writer(std::io::stderr);
+    let level = if quiet && common.log_level == LevelFilter::INFO {
+        LevelFilter::ERROR
+    } else {
+        common.log_level
+    };
+    let builder = fmt().with_max_level(level).with_target(false).with_writer(std::io::stderr);
     // Started twice only in tests, where the first one serves.
     let _ = match common.log_format {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

@@ -120,6 +120,10 @@ impl CollectError {
     /// An input/output error of a connection, with its reason told from the system's error code.
     pub fn io(context: impl Into<String>, error: std::io::Error) -> Self {
         use std::io::ErrorKind as Io;
+        let hint = match error.kind() {
+            Io::ConnectionRefused | Io::NotFound => Some("nobody listens there: is the server running, and on this address and port?"),
+            _ => None,
+        };
         let kind = match error.kind() {
             Io::ConnectionRefused | Io::NotFound => ErrorKind::Refused,
             Io::TimedOut => ErrorKind::Timeout,
@@ -127,7 +131,11 @@ impl CollectError {
             Io::InvalidData => ErrorKind::Decode,
             _ => ErrorKind::Connect,
         };
-        Self::new(kind, context).caused_by(error)
+        Self {
+            hint: hint.map(str::to_owned),
+            ..Self::new(kind, context)
+        }
+        .caused_by(error)
     }
 }
 

@@ -52,7 +52,8 @@ pub fn run<P: Program>() -> ExitCode {
         Ok(parsed) => parsed,
         Err(code) => return ExitCode::from(code),
     };
-    cli::start_log(&cli.common);
+    let quiet = !matches!(cli.command, None | Some(Command::Run));
+    cli::start_log(&cli.common, quiet);
     // Ours is the only provider in the workspace; a second install fails and changes nothing.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     // Two threads: one may be busy compressing a large page while the other answers.

@@ -32,7 +32,7 @@ crate::metrics! {
     UP: Gauge "sage_up" [];
     /// Time that this probe took, in seconds.
     SCRAPE_DURATION: Gauge "sage_scrape_duration_seconds" [];
-    /// 1 with the reason, from a closed set, when the probe failed before or apart from the module's own assertions.
+    /// 1 with the reason, from a closed set, while the probe fails.
     ERROR: Gauge "sage_error" [collector, reason];
 }
 
@@ -72,6 +72,12 @@ pub trait Prober: Sized + Send + Sync + 'static {
     /// # Errors
     /// What is wrong and what to write instead.
     fn validate(module: &Self::Module) -> Result<(), Invalid>;
+
+    /// Refuses a target that cannot be one, before it is logged or probed.
+    ///
+    /// # Errors
+    /// What is wrong with it; the text does not repeat a password that stands in it.
+    fn accept(target: &str, module: &Self::Module) -> Result<(), String>;
 
     /// Probes `target` and writes what it saw, `probe_success` and `probe_duration_seconds` excepted: these the framework
     /// writes. It ends before the deadline by itself where it can say more than "timeout".
@@ -113,12 +119,14 @@ pub struct ProbeApp<P: Prober> {
 const LONGEST: Duration = Duration::from_secs(120);
 /// Kept back from the deadline for encoding the page.
 const ENCODE_MARGIN: Duration = Duration::from_millis(20);
+/// How much sooner than we cut it a probe is told to end: then it still writes what it saw.
+const LAST_WORDS: Duration = Duration::from_millis(10);
 
 async fn run<P: Prober>(target: &str, module: &P::Module, deadline: Deadline) -> (Sink, Outcome, Duration) {
     let started = Instant::now();
     let mut out = Sink::new(NO_LIMIT);
     let deadline = deadline.sooner(ENCODE_MARGIN);
-    let outcome = deadline.run(P::probe(target, module, deadline, &mut out)).await;
+    let outcome = deadline.run(P::probe(target, module, deadline.sooner(LAST_WORDS), &mut out)).await;
     let outcome = outcome.unwrap_or_else(|_| Outcome {
         error: Some(CollectError::timeout("no answer in time")),
         ..Outcome::default()
@@ -154,6 +162,7 @@ impl<P: Prober> ProbeApp<P> {
         let target = ask.one("target")?.filter(|t| !t.is_empty());
         let target = target.ok_or_else(|| HttpError::bad_request("the parameter target is missing: /probe?target=https://example.com"))?;
         let (name, module) = self.module(ask.one("module")?)?;
+        P::accept(target, module).map_err(HttpError::bad_request)?;
         let deadline = ask.deadline(self.offset, P::timeout(module).unwrap_or(LONGEST));
         let (work, _) = self.flight.join((target.to_owned(), name.to_owned()), || {
             let (target, module) = (target.to_owned(), Arc::clone(module));
@@ -179,6 +188,15 @@ impl<P: Prober> ProbeApp<P> {
             }
         }
         Ok(page)
+    }
+}
+
+/// A module's own types refuse values while they are read, where an error is only text: an `Invalid` as it displays
+/// itself. Its last line becomes the hint again.
+fn part_hint(error: Invalid) -> Invalid {
+    match error.message.split_once("\nhint: ") {
+        Some((message, hint)) if error.hint.is_none() => Invalid::new(message).hint(hint),
+        _ => error,
     }
 }
 
@@ -232,7 +250,13 @@ impl<P: Prober> App for ProbeApp<P> {
                 }
             };
             let mut answered = false;
-            for target in &self.flags.check_targets {
+            for (i, target) in self.flags.check_targets.iter().enumerate() {
+                if let Err(text) = P::accept(target, module) {
+                    result
+                        .rows
+                        .push(Row::new(format!("target {}", i + 1), "refused", 0.0, 0, text, false));
+                    continue;
+                }
                 let (sink, outcome, duration) = run::<P>(target, module, deadline).await;
                 answered |= outcome.answered;
                 let kind = outcome
@@ -297,7 +321,7 @@ impl<P: Prober> Program for ProbeApp<P> {
 
     fn load(common: &CommonFlags, flags: &ProbeFlags, _: &[(&'static str, bool)]) -> Result<Self, Invalid> {
         let config: ProbeConfig<P> = match &common.config_file {
-            Some(path) => config::load(path)?,
+            Some(path) => config::load(path).map_err(part_hint)?,
             None => ProbeConfig {
                 modules: Named(P::default_modules()),
             },

@@ -104,6 +104,7 @@ pub async fn scrape<S: Service>(live: &Live<S>, module: &Arc<Module<S>>, selecte
     report.connections = live.budget.in_use();
     report.duration = started.elapsed();
     report.write(&mut page);
+    S::compat(&report, &live.target.state, &mut page);
     tell(live, &report);
     (page, report)
 }
@@ -124,7 +125,7 @@ async fn remote<S: Service>(live: &Live<S>, module: &Arc<Module<S>>, entries: &[
         out.failures.push(Failure::new("connect", &error));
         return out;
     };
-    prove(&mut lease, &mut out, deadline).await;
+    prove(&mut lease, &live.target.state, &mut out, deadline).await;
     let fresh = lease.session().is_none();
     if fresh {
         match login::fresh(&live.target, None, deadline, Some(&live.login)).await {
@@ -149,9 +150,9 @@ async fn remote<S: Service>(live: &Live<S>, module: &Arc<Module<S>>, entries: &[
 }
 
 /// Asks the warm session, if there is one, the trivial request; a dead one is closed, so that a new one is opened.
-async fn prove<S: Service>(lease: &mut Lease<S>, out: &mut Remote, deadline: Deadline) {
+async fn prove<S: Service>(lease: &mut Lease<S>, state: &S::State, out: &mut Remote, deadline: Deadline) {
     let Some(session) = lease.session() else { return };
-    match deadline.slice(REQUEST_LIMIT).run(S::request(session)).await {
+    match deadline.slice(REQUEST_LIMIT).run(S::request(session, state)).await {
         Ok(Ok(())) => out.up = true,
         Ok(Err(error)) if S::usable(session) => {
             // It answered, if only with an error; the collectors may still do.

@@ -60,7 +60,7 @@ pub trait Service: Sized + Send + Sync + 'static {
     ///
     /// # Errors
     /// Options that cannot work.
-    fn start(name: &str, options: &Self::Options, tasks: &Tasks) -> Result<Self::State, Invalid>;
+    fn start(name: &str, options: &Self::Options, tasks: &Tasks) -> Result<Arc<Self::State>, Invalid>;
 
     /// Connects, logs in and answers one trivial request, as a user would; `member` names another database than the
     /// target's own. Marks each phase as it ends.
@@ -71,7 +71,7 @@ pub trait Service: Sized + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Self::Session, CollectError>> + Send;
 
     /// The trivial round trip that proves a warm session alive, and refreshes what may have changed since.
-    fn request(session: &Self::Session) -> impl Future<Output = Result<(), CollectError>> + Send;
+    fn request(session: &Self::Session, state: &Self::State) -> impl Future<Output = Result<(), CollectError>> + Send;
 
     /// Tells the server how long the next request may run and wait for locks.
     fn limit(session: &Self::Session, time: Duration) -> impl Future<Output = Result<(), CollectError>> + Send;
@@ -89,8 +89,8 @@ pub trait Service: Sized + Send + Sync + 'static {
     fn cancel(session: Self::Session) -> impl Future<Output = ()> + Send;
 
     /// Writes the peer's own self metrics (`pg_up` and the like).
-    fn compat(report: &Report, session: Option<&Self::Session>, out: &mut Sink) {
-        let _ = (report, session, out);
+    fn compat(report: &Report, state: &Self::State, out: &mut Sink) {
+        let _ = (report, state, out);
     }
 }
 

@@ -104,7 +104,7 @@ impl<S: Service> ServiceApp<S> {
                     ..Report::default()
                 };
                 report.write(&mut page);
-                S::compat(&report, None, &mut page);
+                S::compat(&report, &live.target.state, &mut page);
             }
         }
         Ok(page)
@@ -269,7 +269,7 @@ impl<S: Service> Program for ServiceApp<S> {
                 target: Target {
                     name: name.clone(),
                     options: options.clone(),
-                    state: Arc::new(S::start(name, options, &tasks)?),
+                    state: S::start(name, options, &tasks)?,
                 },
                 login: Default::default(),
                 timer: Timer::default(),

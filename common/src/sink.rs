@@ -344,9 +344,11 @@ impl fmt::Write for Sanitised<'_> {
 macro_rules! put {
     ($out:expr, $desc:ident { $($label:ident $(: $value:expr)?),* $(,)? } = $sample:expr) => {{
         const ORDER: [usize; $crate::metrics!(@count $($label)*)] = $desc.order([$(stringify!($label)),*]);
+        // First, because it may await, and what follows may not be held meanwhile.
+        let sample = $sample;
         let given: [&dyn ::std::fmt::Display; $crate::metrics!(@count $($label)*)] = [$($crate::put!(@value $label $(: $value)?)),*];
         #[allow(clippy::indexing_slicing)] // ORDER is a permutation of the indices of `given`, checked at compile time
-        $out.push($desc, ORDER.map(|i| given[i]), $sample)
+        $out.push($desc, ORDER.map(|i| given[i]), sample)
     }};
     (@value $label:ident) => { &$label };
     (@value $label:ident : $value:expr) => { &$value };

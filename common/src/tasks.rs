@@ -35,6 +35,28 @@ impl Tasks {
     }
 }
 
+/// The task that moves the bytes of one connection; it ends with this handle, whatever the connection does.
+pub struct Driver(tokio::task::JoinHandle<()>);
+
+impl Driver {
+    /// Starts it.
+    pub fn start(connection: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(tokio::spawn(connection))
+    }
+
+    /// Waits until the connection has ended by itself, no longer than `limit`.
+    pub async fn ended(&mut self, limit: Duration) {
+        // Either way the handle's drop is the end of it.
+        let _ = tokio::time::timeout(limit, &mut self.0).await;
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

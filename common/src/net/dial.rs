@@ -1,8 +1,8 @@
 //! Name resolution and TCP connect, one phase each, with errors told apart by the system's codes.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::error::{CollectError, ErrorKind};
 
@@ -40,6 +40,24 @@ pub async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, CollectError
     Err(last.unwrap_or_else(|| CollectError::new(ErrorKind::Resolve, "there is no address to connect to")))
 }
 
+/// Connects to one address, from the address `source` of this machine.
+///
+/// # Errors
+/// As `connect`; also when this machine does not have `source`.
+pub async fn connect_from(source: IpAddr, address: SocketAddr) -> Result<TcpStream, CollectError> {
+    let failed = |e| CollectError::io(format!("connect to {address} from {source}"), e);
+    let socket = if source.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    };
+    let socket = socket.map_err(failed)?;
+    socket.bind(SocketAddr::new(source, 0)).map_err(failed)?;
+    let stream = socket.connect(address).await.map_err(failed)?;
+    stream.set_nodelay(true).ok();
+    Ok(stream)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +73,16 @@ mod tests {
         assert_eq!(resolve("[::1]", 1).await.unwrap()[0].to_string(), "[::1]:1");
         assert_eq!(connect(&addresses).await.unwrap_err().kind, ErrorKind::Refused);
         assert_eq!(connect(&[]).await.unwrap_err().kind, ErrorKind::Resolve);
+    }
+
+    #[tokio::test]
+    async fn the_source_address_is_used() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stream = connect_from("127.0.0.9".parse().unwrap(), address).await.unwrap();
+        assert_eq!(stream.local_addr().unwrap().ip().to_string(), "127.0.0.9");
+        let e = connect_from("192.0.2.1".parse().unwrap(), address).await.unwrap_err();
+        assert!(e.to_string().contains("from 192.0.2.1"), "{e}");
     }
 
     #[tokio::test]

@@ -4,14 +4,14 @@
 //! the system's store.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -43,35 +43,70 @@ pub struct TlsOptions {
     pub key_file: Option<PathBuf>,
 }
 
+/// The certificates that a server showed, kept also when the check refused them: what is wrong with a certificate is
+/// best told by the certificate itself.
+#[derive(Debug, Default)]
+pub struct Shown(Mutex<Vec<CertificateDer<'static>>>);
+
+impl Shown {
+    /// The chain of the last handshake, the server's own certificate first; empty when none came.
+    pub fn chain(&self) -> Vec<CertificateDer<'static>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What a prober asks of a handshake, over what every client wants.
+#[derive(Clone, Debug)]
+pub struct Handshake {
+    /// Versions to offer; never empty.
+    pub versions: Vec<&'static SupportedProtocolVersion>,
+    /// Protocols to offer by ALPN.
+    pub protocols: Vec<Vec<u8>>,
+    /// Where the server's chain is put.
+    pub shown: Option<Arc<Shown>>,
+}
+
+impl Default for Handshake {
+    fn default() -> Self {
+        Self {
+            versions: rustls::ALL_VERSIONS.to_vec(),
+            protocols: Vec::new(),
+            shown: None,
+        }
+    }
+}
+
 /// Makes the client configuration; reads the files anew, so that renewed ones need no restart.
 ///
 /// # Errors
 /// `Tls` when a file cannot be read or holds nothing usable.
 pub fn client_config(options: &TlsOptions) -> Result<Arc<ClientConfig>, CollectError> {
+    client_config_for(options, Handshake::default())
+}
+
+/// As `client_config`, with the versions, the protocols and the record that a prober wants.
+///
+/// # Errors
+/// As `client_config`.
+pub fn client_config_for(options: &TlsOptions, handshake: Handshake) -> Result<Arc<ClientConfig>, CollectError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let refuse = |text: String| CollectError::new(ErrorKind::Tls, text);
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(&handshake.versions)
         .map_err(|e| refuse("prepare TLS".to_owned()).caused_by(e))?;
-    let verifier: Arc<dyn ServerCertVerifier> = match options.verify {
-        Verify::Nothing => Arc::new(Lenient { inner: None, provider }),
-        verify => {
-            let roots = Arc::new(roots(options.ca_file.as_deref())?);
-            let inner = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
-                .build()
-                .map_err(|e| refuse("prepare the certificate check".to_owned()).caused_by(e))?;
-            if verify == Verify::Full {
-                inner
-            } else {
-                Arc::new(Lenient {
-                    inner: Some(inner),
-                    provider,
-                })
-            }
-        }
+    let verifier = verifier(options, provider)?;
+    // A resumed session shows no certificate, so what is recorded is not resumed.
+    let resumption = if handshake.shown.is_some() {
+        Resumption::disabled()
+    } else {
+        Resumption::default()
+    };
+    let verifier = match handshake.shown {
+        Some(shown) => Arc::new(Recording { inner: verifier, shown }),
+        None => verifier,
     };
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
-    let config = match (&options.cert_file, &options.key_file) {
+    let mut config = match (&options.cert_file, &options.key_file) {
         (Some(cert), Some(key)) => {
             let chain = certificates(cert)?;
             let key = PrivateKeyDer::from_pem_file(key).map_err(|e| refuse(format!("read the key file {}", key.display())).caused_by(e))?;
@@ -86,7 +121,29 @@ pub fn client_config(options: &TlsOptions) -> Result<Arc<ClientConfig>, CollectE
             ));
         }
     };
+    config.alpn_protocols = handshake.protocols;
+    config.resumption = resumption;
     Ok(Arc::new(config))
+}
+
+fn verifier(options: &TlsOptions, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, CollectError> {
+    Ok(match options.verify {
+        Verify::Nothing => Arc::new(Lenient { inner: None, provider }),
+        verify => {
+            let roots = Arc::new(roots(options.ca_file.as_deref())?);
+            let inner = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
+                .build()
+                .map_err(|e| CollectError::new(ErrorKind::Tls, "prepare the certificate check").caused_by(e))?;
+            if verify == Verify::Full {
+                inner
+            } else {
+                Arc::new(Lenient {
+                    inner: Some(inner),
+                    provider,
+                })
+            }
+        }
+    })
 }
 
 /// Does the handshake on a connected stream.
@@ -139,6 +196,51 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, CollectErro
         Err(refuse("there is no PEM certificate in"))
     } else {
         Ok(found)
+    }
+}
+
+/// A verifier that keeps the chain before it asks the real one.
+#[derive(Debug)]
+struct Recording {
+    inner: Arc<dyn ServerCertVerifier>,
+    shown: Arc<Shown>,
+}
+
+impl ServerCertVerifier for Recording {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let chain = std::iter::once(end_entity).chain(intermediates);
+        *self.shown.0.lock().unwrap_or_else(PoisonError::into_inner) = chain.map(|c| c.clone().into_owned()).collect();
+        self.inner
+            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
     }
 }
 

@@ -1,1 +1,18 @@
-fn main() {}
+//! Prometheus exporter for PostgreSQL.
+
+mod collectors;
+mod dsn;
+mod error;
+mod options;
+mod service;
+mod session;
+mod state;
+mod wire;
+
+use std::process::ExitCode;
+
+use sage_common::service_app::ServiceApp;
+
+fn main() -> ExitCode {
+    sage_common::exporter::run::<ServiceApp<service::Postgres>>()
+}

@@ -1,0 +1,26 @@
+//! The table of collectors: one line each, sorted by name.
+
+pub mod activity;
+pub mod database;
+pub mod database_size;
+pub mod footprint;
+pub mod locks;
+pub mod replication;
+pub mod settings;
+pub mod slow_queries;
+pub mod tables;
+
+use crate::service::Postgres;
+
+sage_common::collectors! {
+    Postgres;
+    activity: activity::Activity,
+    database: database::Database,
+    database_size: database_size::DatabaseSize,
+    footprint: footprint::Footprint,
+    locks: locks::Locks,
+    replication: replication::Replication,
+    settings: settings::Settings,
+    slow_queries: slow_queries::SlowQueries,
+    tables: tables::Tables,
+}

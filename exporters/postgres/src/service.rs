@@ -1,0 +1,130 @@
+//! PostgreSQL as a service: sessions, their request, the databases of an instance, and the peer's own series.
+
+use std::time::Duration;
+
+use sage_common::desc::Info;
+use sage_common::error::{CollectError, Invalid};
+use sage_common::put;
+use sage_common::report::{Report, Status};
+use sage_common::service::{Meta, Phases, Service, Target};
+use sage_common::sink::Sink;
+use sage_common::tasks::Tasks;
+use std::sync::Arc;
+
+use crate::collectors::Collectors;
+use crate::error::NO_DATABASE;
+use crate::options::{Flags, Options};
+use crate::session::Pg;
+use crate::state::{LOG_PACE, State};
+
+sage_common::metrics! {
+    /// 1 when the server answered in this scrape, else 0; the peer's name for sage_up.
+    PG_UP: Gauge legacy "pg_up" [];
+    /// Always 1; tells the server's version (server_version).
+    STATIC: Gauge legacy "pg_static" [version, short_version];
+    /// 1 when a collector failed or the server did not answer, else 0.
+    LAST_SCRAPE_ERROR: Gauge legacy "pg_exporter_last_scrape_error" [];
+    /// Time that this scrape took, in seconds; the peer's name for sage_scrape_duration_seconds.
+    LAST_SCRAPE_DURATION: Gauge legacy "pg_exporter_last_scrape_duration_seconds" [];
+    /// The peer's name for sage_collector_success.
+    COLLECTOR_SUCCESS: Gauge legacy "pg_scrape_collector_success" [collector];
+    /// The peer's name for sage_collector_duration_seconds.
+    COLLECTOR_DURATION: Gauge legacy "pg_scrape_collector_duration_seconds" [collector];
+}
+
+/// The exporter for PostgreSQL.
+pub struct Postgres;
+
+impl Service for Postgres {
+    const META: Meta = Meta {
+        name: "postgres",
+        product: "PostgreSQL",
+        port: 9187,
+        version: env!("CARGO_PKG_VERSION"),
+        members: "databases",
+    };
+    const REASONS: &'static [&'static str] = &[NO_DATABASE];
+    const COMPAT: &'static [Info] = METRICS;
+    type Options = Options;
+    type Collectors = Collectors;
+    type Session = Pg;
+    type State = State;
+    type Flags = Flags;
+
+    fn overlay(flags: &Flags, options: &mut Options) -> Result<(), Invalid> {
+        options.overlay(flags, |name| std::env::var(name).ok())
+    }
+
+    fn start(_: &str, options: &Options, tasks: &Tasks) -> Result<Arc<State>, Invalid> {
+        let state = Arc::new(State::new(options));
+        let read = Arc::clone(&state);
+        tasks.keep("log", move || {
+            let read = Arc::clone(&read);
+            async move {
+                let mut pace = tokio::time::interval(LOG_PACE);
+                loop {
+                    pace.tick().await;
+                    read.read_log();
+                }
+            }
+        });
+        Ok(state)
+    }
+
+    async fn connect(target: &Target<Self>, member: Option<&str>, phases: &mut Phases) -> Result<Pg, CollectError> {
+        let session = Pg::connect(&target.options, member.unwrap_or(&target.options.database), phases).await?;
+        target.state.learn(&session.facts);
+        if member.is_none() {
+            Self::request(&session, &target.state).await?;
+        }
+        Ok(session)
+    }
+
+    async fn request(session: &Pg, state: &State) -> Result<(), CollectError> {
+        state.locate_log(session.request().await?);
+        Ok(())
+    }
+
+    async fn limit(session: &Pg, time: Duration) -> Result<(), CollectError> {
+        session.limit(time).await
+    }
+
+    async fn members(session: &Pg) -> Result<Vec<String>, CollectError> {
+        const DATABASES: &str = "SELECT datname::text FROM pg_database
+            WHERE datallowconn AND NOT datistemplate AND has_database_privilege(oid, 'CONNECT') ORDER BY 1";
+        session.rows(DATABASES).await?.iter().map(|row| row.get(0)).collect()
+    }
+
+    fn usable(session: &Pg) -> bool {
+        session.usable()
+    }
+
+    async fn close(session: Pg) {
+        session.close().await;
+    }
+
+    async fn cancel(session: Pg) {
+        session.cancel().await;
+    }
+
+    fn compat(report: &Report, state: &State, out: &mut Sink) {
+        put!(out, PG_UP {} = report.up);
+        if let Some((version, number)) = state.version() {
+            let short_version = format!("{}.{}.0", number / 10_000, number % 10_000);
+            let version = format!("PostgreSQL {version}");
+            put!(out, STATIC { version, short_version } = 1);
+        }
+        let mut failed = !report.up;
+        for c in &report.collectors {
+            let collector = c.name;
+            if matches!(c.status, Status::NotHere | Status::Pending) {
+                continue;
+            }
+            failed |= c.status.reason().is_some();
+            put!(out, COLLECTOR_SUCCESS { collector } = c.status.reason().is_none());
+            put!(out, COLLECTOR_DURATION { collector } = c.duration);
+        }
+        put!(out, LAST_SCRAPE_ERROR {} = failed);
+        put!(out, LAST_SCRAPE_DURATION {} = report.duration);
+    }
+}

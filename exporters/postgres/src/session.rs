@@ -1,0 +1,299 @@
+//! A session with the server: login, facts, statements prepared once, limits told to the server.
+//!
+//! Every session is read-only and named, waits for no lock longer than 200 ms, and has a statement timeout below the time
+//! we wait ourselves, so that a slow statement ends on the server and leaves the session usable.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use futures_util::TryStreamExt as _;
+use sage_common::error::{CollectError, ErrorKind};
+use sage_common::service::Phases;
+use sage_common::tasks::Driver;
+use tokio_postgres::types::{FromSqlOwned, ToSql};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage, Statement};
+
+use crate::error::convert;
+use crate::options::Options;
+use crate::state::LogPlace;
+use crate::wire;
+
+/// The name that DBAs see in pg_stat_activity.
+pub const APPLICATION_NAME: &str = "sage-postgres-exporter";
+
+/// PostgreSQL versions as server_version_num has them.
+pub const V14: u32 = 140_000;
+
+/// Most rows of one answer.
+const MAX_ROWS: usize = 100_000;
+/// Time for the server to take back a cancelled or closed session.
+const ENDING: Duration = Duration::from_millis(500);
+
+/// What is known of the server since the login.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// server_version_num, such as 150018.
+    pub version: u32,
+    /// server_version, such as `15.18 (Debian 15.18-0+deb12u1)`.
+    pub version_text: String,
+    /// Process of this session's backend on the server's machine.
+    pub backend_pid: u32,
+    /// When the server was started.
+    pub started: SystemTime,
+    /// Whether the role sees other sessions' queries and states (pg_read_all_stats).
+    pub reads_stats: bool,
+    /// Whether the role sees all settings (pg_read_all_settings).
+    pub reads_settings: bool,
+    /// Whether the role may ask for the present log file (pg_monitor from PostgreSQL 16 on).
+    pub reads_log_file: bool,
+}
+
+/// An open, authenticated session.
+pub struct Pg {
+    client: Client,
+    driver: Driver,
+    options: Options,
+    told: AtomicU64,
+    standby: AtomicBool,
+    prepared: Mutex<HashMap<&'static str, Statement>>,
+    /// What is known of the server.
+    pub facts: Facts,
+}
+
+/// Sent once after login. The facts stand in one row of text.
+const GREETING: &str = "
+SET lock_timeout = '200ms'; SET statement_timeout = '2s'; SET idle_in_transaction_session_timeout = '30s';
+SET default_transaction_read_only = on; SET extra_float_digits = 1; SET DateStyle = 'ISO';
+SELECT current_setting('server_version_num'), current_setting('server_version'), pg_backend_pid(),
+       extract(epoch FROM pg_postmaster_start_time()), pg_is_in_recovery(),
+       pg_has_role(current_user, 'pg_read_all_stats', 'usage'),
+       pg_has_role(current_user, 'pg_read_all_settings', 'usage'), has_function_privilege('pg_catalog.pg_current_logfile()', 'execute')";
+
+impl Pg {
+    /// Connects to `database`, logs in and asks for the facts.
+    ///
+    /// # Errors
+    /// The phase that failed, and why.
+    pub async fn connect(options: &Options, database: &str, phases: &mut Phases) -> Result<Self, CollectError> {
+        let mut config = tokio_postgres::Config::new();
+        config.user(&options.user).dbname(database).application_name(APPLICATION_NAME);
+        config.ssl_mode(tokio_postgres::config::SslMode::Disable); // TLS was negotiated below the guard
+        let secret = options.secret();
+        if let Some(secret) = &secret {
+            config.password(secret.read()?);
+        }
+        let stream = wire::open(options, phases).await?;
+        let context = || format!("log in to database {database} as {}", options.user);
+        let (client, connection) = config.connect_raw(stream, NoTls).await.map_err(|e| {
+            let mut error = convert(context(), e);
+            // The library refuses to go on when the server wants a password and there is none.
+            if error.kind == ErrorKind::Decode && secret.is_none() {
+                error.kind = ErrorKind::Auth;
+                error = error.hint("the server asks for a password and none is configured: DATA_SOURCE_PASS_FILE or password_file");
+            }
+            error
+        })?;
+        let driver = Driver::start(async move {
+            // Its error reaches whoever waits for an answer.
+            let _ = connection.await;
+        });
+        phases.end("login");
+        let answer = client
+            .simple_query(GREETING)
+            .await
+            .map_err(|e| convert("ask the server who it is", e))?;
+        let (facts, standby) =
+            read_facts(&answer).ok_or_else(|| CollectError::new(ErrorKind::Decode, "the server does not say who it is"))?;
+        phases.end("request");
+        Ok(Self {
+            client,
+            driver,
+            options: options.clone(),
+            told: AtomicU64::new(2000),
+            standby: AtomicBool::new(standby),
+            prepared: Mutex::default(),
+            facts,
+        })
+    }
+
+    /// True while the server is in recovery, as of the last request.
+    pub fn is_standby(&self) -> bool {
+        self.standby.load(Ordering::Relaxed)
+    }
+
+    /// The trivial round trip: is the server in recovery (it may have been promoted), and where is its log?
+    ///
+    /// # Errors
+    /// The server did not answer, or with an error.
+    pub async fn request(&self) -> Result<LogPlace, CollectError> {
+        // Places are relative to the data folder, which only pg_read_all_settings may know.
+        const PLAIN: &str = "SELECT pg_is_in_recovery(), NULL::text";
+        const FOLDER: &str = "SELECT pg_is_in_recovery(), CASE WHEN current_setting('logging_collector') = 'on' THEN
+            CASE WHEN f LIKE '/%' THEN f ELSE current_setting('data_directory') || '/' || f END END FROM current_setting('log_directory') AS f";
+        const FILE: &str = "SELECT pg_is_in_recovery(), CASE WHEN f LIKE '/%' THEN f ELSE current_setting('data_directory') || '/' || f END
+            FROM pg_current_logfile() AS f";
+        let sql = match (self.facts.reads_settings, self.facts.reads_log_file) {
+            (false, _) => PLAIN,
+            (true, false) => FOLDER,
+            (true, true) => FILE,
+        };
+        let row = self.one(sql).await?;
+        self.standby.store(row.get(0)?, Ordering::Relaxed);
+        Ok(match row.get::<Option<String>>(1)? {
+            None => LogPlace::Unknown,
+            Some(place) if self.facts.reads_log_file => LogPlace::File(place.into()),
+            Some(place) => LogPlace::Folder(place.into()),
+        })
+    }
+
+    /// Tells the server how long the next statements may run; a round trip only when that has changed.
+    ///
+    /// # Errors
+    /// As `request`.
+    pub async fn limit(&self, time: Duration) -> Result<(), CollectError> {
+        let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
+        if self.told.load(Ordering::Relaxed) == ms {
+            return Ok(());
+        }
+        self.client
+            .batch_execute(&format!("SET statement_timeout = {ms}"))
+            .await
+            .map_err(|e| convert("tell the server the time limit", e))?;
+        self.told.store(ms, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// All rows of a statement, which is prepared once per session.
+    ///
+    /// # Errors
+    /// The server's error; `Limit` when there are more rows than we take.
+    pub async fn rows(&self, sql: &'static str) -> Result<Vec<Row>, CollectError> {
+        self.rows_with(sql, &[]).await
+    }
+
+    /// As `rows`, with parameters.
+    ///
+    /// # Errors
+    /// As `rows`.
+    pub async fn rows_with(&self, sql: &'static str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, CollectError> {
+        let statement = self.prepare(sql).await?;
+        let result = async {
+            let mut stream = std::pin::pin!(self.client.query_raw(&statement, params.iter().copied()).await?);
+            let mut rows = Vec::new();
+            while rows.len() <= MAX_ROWS
+                && let Some(row) = stream.try_next().await?
+            {
+                rows.push(Row(row));
+            }
+            Ok(rows)
+        };
+        let rows = result.await.map_err(|e| {
+            // A changed catalogue or a pooler in between may have invalidated the statement: prepare it anew next time.
+            self.prepared.lock().unwrap_or_else(PoisonError::into_inner).remove(sql);
+            convert("query", e)
+        })?;
+        if rows.len() > MAX_ROWS {
+            return Err(CollectError::new(
+                ErrorKind::Limit,
+                format!("the answer has more than {MAX_ROWS} rows"),
+            ));
+        }
+        Ok(rows)
+    }
+
+    /// The only row of a statement.
+    ///
+    /// # Errors
+    /// As `rows`; `Decode` when there is none.
+    pub async fn one(&self, sql: &'static str) -> Result<Row, CollectError> {
+        self.rows(sql)
+            .await?
+            .into_iter()
+            .next()
+            .ok_or_else(|| CollectError::new(ErrorKind::Decode, "the answer has no row"))
+    }
+
+    async fn prepare(&self, sql: &'static str) -> Result<Statement, CollectError> {
+        let known = self.prepared.lock().unwrap_or_else(PoisonError::into_inner).get(sql).cloned();
+        if let Some(statement) = known {
+            return Ok(statement);
+        }
+        let statement = self.client.prepare(sql).await.map_err(|e| convert("prepare", e))?;
+        self.prepared
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(sql, statement.clone());
+        Ok(statement)
+    }
+
+    /// True while the session can take another statement.
+    pub fn usable(&self) -> bool {
+        !self.client.is_closed()
+    }
+
+    /// Ends the session and waits until the server has let go of it.
+    pub async fn close(self) {
+        let Self {
+            client,
+            mut driver,
+            prepared,
+            ..
+        } = self;
+        // The client first: a statement that outlives it need not be closed on the server one by one.
+        drop(client);
+        drop(prepared);
+        driver.ended(ENDING).await;
+    }
+
+    /// Cancels what runs on the server, over a connection of its own as the protocol has it, then ends the session.
+    pub async fn cancel(self) {
+        let token = self.client.cancel_token();
+        let cancel = async {
+            let stream = wire::open(&self.options, &mut Phases::default()).await?;
+            token.cancel_query_raw(stream, NoTls).await.map_err(|e| convert("cancel", e))
+        };
+        if let Ok(Err(error)) | Err(error) = tokio::time::timeout(ENDING, cancel)
+            .await
+            .map_err(|_| CollectError::timeout("cancel"))
+        {
+            tracing::debug!(%error, "a statement could not be cancelled; the server's own time limit ends it");
+        }
+        self.close().await;
+    }
+}
+
+/// One row; errors of its columns are `Decode`.
+pub struct Row(tokio_postgres::Row);
+
+impl Row {
+    /// The value of a column by its place.
+    ///
+    /// # Errors
+    /// `Decode` when the column has another type.
+    pub fn get<T: FromSqlOwned>(&self, column: usize) -> Result<T, CollectError> {
+        self.0
+            .try_get(column)
+            .map_err(|e| CollectError::new(ErrorKind::Decode, format!("column {column}")).caused_by(e))
+    }
+}
+
+fn read_facts(answer: &[SimpleQueryMessage]) -> Option<(Facts, bool)> {
+    let row = answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    })?;
+    let text = |column: usize| row.try_get(column).ok().flatten();
+    let yes = |column: usize| text(column) == Some("t");
+    let facts = Facts {
+        version: text(0)?.parse().ok()?,
+        version_text: text(1)?.to_owned(),
+        backend_pid: text(2)?.parse().ok()?,
+        started: SystemTime::UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(text(3)?.parse().ok()?).ok()?)?,
+        reads_stats: yes(5),
+        reads_settings: yes(6),
+        reads_log_file: yes(7),
+    };
+    Some((facts, yes(4)))
+}
