@@ -76,16 +76,10 @@ impl Ask {
             None => None,
             Some((_, Ok(seconds))) if seconds.is_finite() && seconds > 0.0 => Some(Duration::from_secs_f64(seconds.min(LONGEST))),
             Some((text, _)) => {
-                return Err(HttpError::bad_request(format!(
-                    "{TIMEOUT_HEADER}: {text:?} is not a positive number of seconds"
-                )));
+                return Err(HttpError::bad_request(format!("{TIMEOUT_HEADER}: {text:?} is not a positive number of seconds")));
             }
         };
-        Ok(Self {
-            accepted: Instant::now(),
-            query: form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
-            timeout,
-        })
+        Ok(Self { accepted: Instant::now(), query: form_urlencoded::parse(query.as_bytes()).into_owned().collect(), timeout })
     }
 
     /// The value of a parameter that is given at most once.
@@ -102,10 +96,7 @@ impl Ask {
 
     /// All values of a parameter.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.query
-            .iter()
-            .filter(move |(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.query.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// When the answer must be out, for a module that lasts `cap` at most.

@@ -27,10 +27,7 @@ struct Warm<S: Service> {
 
 impl<S: Service> Default for Budget<S> {
     fn default() -> Self {
-        Self {
-            warm: Arc::new(Slot::new(Warm { held: None })),
-            spare: Arc::new(Slot::new(())),
-        }
+        Self { warm: Arc::new(Slot::new(Warm { held: None })), spare: Arc::new(Slot::new(())) }
     }
 }
 
@@ -41,22 +38,14 @@ pub struct Budgets<S: Service> {
 
 impl<S: Service> Default for Budgets<S> {
     fn default() -> Self {
-        Self {
-            by_server: Mutex::new(HashMap::new()),
-        }
+        Self { by_server: Mutex::new(HashMap::new()) }
     }
 }
 
 impl<S: Service> Budgets<S> {
     /// The budget of a server, the same one for all who share its key.
     pub fn of(&self, key: String) -> Arc<Budget<S>> {
-        Arc::clone(
-            self.by_server
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .entry(key)
-                .or_default(),
-        )
+        Arc::clone(self.by_server.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default())
     }
 }
 
@@ -72,11 +61,7 @@ impl<S: Service> Budget<S> {
             }
             None => None,
         };
-        Lease {
-            slot: Some(slot),
-            session,
-            target: target.to_owned(),
-        }
+        Lease { slot: Some(slot), session, target: target.to_owned() }
     }
 
     /// Waits for slot 2.
@@ -86,10 +71,7 @@ impl<S: Service> Budget<S> {
 
     /// Whether slot 1 holds a session or is in use, and whether slot 2 is in use.
     pub fn in_use(&self) -> (bool, bool) {
-        (
-            self.warm.try_lock().map_or(true, |slot| slot.held.is_some()),
-            self.spare.try_lock().is_err(),
-        )
+        (self.warm.try_lock().map_or(true, |slot| slot.held.is_some()), self.spare.try_lock().is_err())
     }
 }
 

@@ -17,11 +17,7 @@ const fn kind(kind: Kind) -> &'static str {
 
 /// A pattern's name is shown with the place where the product's own name comes.
 fn name(info: &Info) -> String {
-    if info.pattern {
-        format!("{}<name>", info.name)
-    } else {
-        info.name.to_owned()
-    }
+    if info.pattern { format!("{}<name>", info.name) } else { info.name.to_owned() }
 }
 
 /// One object per family.
@@ -32,15 +28,7 @@ pub fn json(sections: &[Section]) -> String {
         #[serde(flatten)]
         info: &'a Info,
     }
-    let lines: Vec<_> = sections
-        .iter()
-        .flat_map(|s| {
-            s.metrics.iter().map(|info| Line {
-                collector: s.collector,
-                info,
-            })
-        })
-        .collect();
+    let lines: Vec<_> = sections.iter().flat_map(|s| s.metrics.iter().map(|info| Line { collector: s.collector, info })).collect();
     serde_json::to_string_pretty(&lines).unwrap_or_default() + "\n"
 }
 
@@ -48,25 +36,10 @@ pub fn json(sections: &[Section]) -> String {
 pub fn markdown(sections: &[Section]) -> String {
     let mut out = String::new();
     for s in sections {
-        let title = if s.collector.is_empty() {
-            String::new()
-        } else {
-            format!("**`{}`** ({}): ", s.collector, s.when)
-        };
-        let _ = writeln!(
-            out,
-            "{title}{}\n\n| metric | type | labels | meaning |\n| --- | --- | --- | --- |",
-            s.help
-        );
+        let title = if s.collector.is_empty() { String::new() } else { format!("**`{}`** ({}): ", s.collector, s.when) };
+        let _ = writeln!(out, "{title}{}\n\n| metric | type | labels | meaning |\n| --- | --- | --- | --- |", s.help);
         for m in s.metrics {
-            let _ = writeln!(
-                out,
-                "| `{}` | {} | {} | {} |",
-                name(m),
-                kind(m.kind),
-                m.labels.join(", "),
-                m.help.replace('|', "\\|")
-            );
+            let _ = writeln!(out, "| `{}` | {} | {} | {} |", name(m), kind(m.kind), m.labels.join(", "), m.help.replace('|', "\\|"));
         }
         out.push('\n');
     }
@@ -77,20 +50,9 @@ pub fn markdown(sections: &[Section]) -> String {
 pub fn text(sections: &[Section]) -> String {
     let mut out = String::new();
     for s in sections {
-        let _ = writeln!(
-            out,
-            "{}{}{} [{}]",
-            s.collector,
-            if s.collector.is_empty() { "" } else { ": " },
-            s.help,
-            s.when
-        );
+        let _ = writeln!(out, "{}{}{} [{}]", s.collector, if s.collector.is_empty() { "" } else { ": " }, s.help, s.when);
         for m in s.metrics {
-            let labels = if m.labels.is_empty() {
-                String::new()
-            } else {
-                format!("{{{}}}", m.labels.join(","))
-            };
+            let labels = if m.labels.is_empty() { String::new() } else { format!("{{{}}}", m.labels.join(",")) };
             let _ = writeln!(out, "  {}{labels} {}\n      {}", name(m), kind(m.kind), m.help);
         }
     }
@@ -106,12 +68,7 @@ mod tests {
         LEVEL: Gauge "x_level" [a, b];
     }
 
-    const SECTIONS: &[Section] = &[Section {
-        collector: "c",
-        help: "Reads x.",
-        when: "each scrape",
-        metrics: METRICS,
-    }];
+    const SECTIONS: &[Section] = &[Section { collector: "c", help: "Reads x.", when: "each scrape", metrics: METRICS }];
 
     #[test]
     fn three_forms() {

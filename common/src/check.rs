@@ -44,14 +44,7 @@ impl Row {
         note: impl Into<String>,
         ok: bool,
     ) -> Self {
-        Self {
-            collector: collector.into(),
-            result: result.into(),
-            milliseconds,
-            series,
-            note: note.into(),
-            bad: !ok,
-        }
+        Self { collector: collector.into(), result: result.into(), milliseconds, series, note: note.into(), bad: !ok }
     }
 }
 
@@ -76,19 +69,9 @@ impl CheckResult {
         }
         if let Some(login) = &report.login {
             let total = milliseconds(login.phases.iter().map(|(_, time)| *time).sum());
-            let phases = login
-                .phases
-                .iter()
-                .map(|(phase, time)| format!("{phase} {:.1}", milliseconds(*time)));
+            let phases = login.phases.iter().map(|(phase, time)| format!("{phase} {:.1}", milliseconds(*time)));
             let result = login.error.map_or("ok", |kind| kind.as_str());
-            rows.push(Row::new(
-                "login",
-                result,
-                total,
-                0,
-                phases.collect::<Vec<_>>().join(", "),
-                login.error.is_none(),
-            ));
+            rows.push(Row::new("login", result, total, 0, phases.collect::<Vec<_>>().join(", "), login.error.is_none()));
         }
         for c in &report.collectors {
             let result = match c.status {
@@ -101,20 +84,9 @@ impl CheckResult {
                 Status::Pending => "not run",
             };
             let bad = c.status.reason().is_some() || report.up && c.status == Status::Pending;
-            rows.push(Row::new(
-                c.name,
-                result,
-                milliseconds(c.duration),
-                c.series,
-                c.note.clone().unwrap_or_default(),
-                !bad,
-            ));
+            rows.push(Row::new(c.name, result, milliseconds(c.duration), c.series, c.note.clone().unwrap_or_default(), !bad));
         }
-        Self {
-            target,
-            up: report.up,
-            rows,
-        }
+        Self { target, up: report.up, rows }
     }
 
     /// How the command ends.
@@ -135,11 +107,7 @@ impl CheckResult {
         let (names, results) = (width(|r| &r.collector, "collector"), width(|r| &r.result, "result"));
         let mut out = format!("{}: {}\n", self.target, if self.up { "up" } else { "down" });
         // Writing to a String cannot fail.
-        let _ = writeln!(
-            out,
-            "{:names$}  {:results$}  {:>8}  {:>6}  what to do",
-            "collector", "result", "ms", "series"
-        );
+        let _ = writeln!(out, "{:names$}  {:results$}  {:>8}  {:>6}  what to do", "collector", "result", "ms", "series");
         for row in &self.rows {
             let (on, off) = match (colour, row.bad) {
                 (false, _) => ("", ""),
@@ -164,14 +132,7 @@ mod tests {
 
     fn result(up: bool, statuses: &[Status]) -> CheckResult {
         let collectors = statuses.iter().map(|s| CollectorReport::new("x", *s)).collect();
-        CheckResult::from_report(
-            "db".into(),
-            &Report {
-                up,
-                collectors,
-                ..Report::default()
-            },
-        )
+        CheckResult::from_report("db".into(), &Report { up, collectors, ..Report::default() })
     }
 
     #[test]
@@ -186,10 +147,7 @@ mod tests {
     #[test]
     fn colours_only_on_a_terminal() {
         let r = result(true, &[Status::Ok]);
-        assert_eq!(
-            r.table(false),
-            "db: up\ncollector  result        ms  series  what to do\nx          ok           0.0       0\n"
-        );
+        assert_eq!(r.table(false), "db: up\ncollector  result        ms  series  what to do\nx          ok           0.0       0\n");
         assert!(r.table(true).contains("\u{1b}[32mok"));
     }
 }

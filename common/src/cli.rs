@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use crate::config::Span;
-use crate::exporter::Program;
+use crate::service::Meta;
 
 /// Flags of every exporter.
 #[derive(Args, Clone, Debug)]
@@ -104,21 +104,15 @@ pub struct Cli<F: Args> {
 }
 
 /// The command line with the switches that each collector has.
-pub fn command<P: Program>() -> clap::Command {
-    let meta = P::META;
-    let mut command = Cli::<P::Flags>::command()
+pub fn command<F: Args>(meta: &Meta, collectors: &[&'static str]) -> clap::Command {
+    let mut command = Cli::<F>::command()
         .name(format!("sage-{}-exporter", meta.name))
         .about(format!("Prometheus exporter for {}", meta.product))
         .version(meta.version);
-    for name in P::collectors() {
+    for name in collectors {
         let switch = |prefix: &str, help: String| {
             let flag = format!("{prefix}collector.{name}");
-            clap::Arg::new(flag.clone())
-                .long(flag)
-                .help(help)
-                .action(ArgAction::SetTrue)
-                .global(true)
-                .help_heading("Collectors")
+            clap::Arg::new(flag.clone()).long(flag).help(help).action(ArgAction::SetTrue).global(true).help_heading("Collectors")
         };
         command = command
             .arg(switch("", format!("Switch the collector {name} on")))
@@ -134,15 +128,19 @@ pub type Switches = Vec<(&'static str, bool)>;
 ///
 /// # Errors
 /// The exit code: 0 for help and version, 2 for a flag that is not known.
-pub fn parse<P: Program>(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<(Cli<P::Flags>, Switches), u8> {
+pub fn parse<F: Args>(
+    meta: &Meta,
+    collectors: &[&'static str],
+    args: impl IntoIterator<Item = std::ffi::OsString>,
+) -> Result<(Cli<F>, Switches), u8> {
     let fail = |error: clap::Error| {
         // Nobody reads the error of a closed terminal.
         let _ = error.print();
         u8::try_from(error.exit_code()).unwrap_or(2)
     };
-    let matches = command::<P>().try_get_matches_from(args).map_err(fail)?;
+    let matches = command::<F>(meta, collectors).try_get_matches_from(args).map_err(fail)?;
     let mut switches = Vec::new();
-    for name in P::collectors() {
+    for name in collectors.iter().copied() {
         for (flag, on) in [(format!("collector.{name}"), true), (format!("no-collector.{name}"), false)] {
             if matches.get_flag(&flag) {
                 switches.push((name, on));
@@ -157,11 +155,7 @@ pub fn parse<P: Program>(args: impl IntoIterator<Item = std::ffi::OsString>) -> 
 pub fn start_log(common: &CommonFlags, quiet: bool) {
     use tracing::level_filters::LevelFilter;
     use tracing_subscriber::fmt;
-    let level = if quiet && common.log_level == LevelFilter::INFO {
-        LevelFilter::ERROR
-    } else {
-        common.log_level
-    };
+    let level = if quiet && common.log_level == LevelFilter::INFO { LevelFilter::ERROR } else { common.log_level };
     let builder = fmt().with_max_level(level).with_target(false).with_writer(std::io::stderr);
     // Started twice only in tests, where the first one serves.
     let _ = match common.log_format {

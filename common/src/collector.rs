@@ -230,7 +230,7 @@ impl About {
             enabled: C::ENABLED,
             scope: C::SCOPE,
             every: match (C::SCOPE, C::EVERY) {
-                (Scope::Database, None) => Some(crate::timer::DEFAULT_INTERVAL),
+                (Scope::Database, None) => Some(DEFAULT_INTERVAL),
                 (_, every) => every,
             },
             metrics: C::METRICS,
@@ -256,6 +256,9 @@ pub struct Entry<S: Service> {
     /// The collector itself.
     pub runner: Runner<S>,
 }
+
+/// Time between two runs of a collector on a timer that says nothing else.
+pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(300);
 
 /// Longest run of a collector that sets none.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);

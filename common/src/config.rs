@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::collector::Table;
 use crate::error::Invalid;
-use crate::scrape::Module;
+use crate::live::Module;
 use crate::service::Service;
 
 /// A duration as written in a file or flag: a number with a unit, such as `500ms`, `5s`, `1m 30s`.
@@ -117,9 +117,7 @@ impl<S: Service> ModuleConfig<S> {
     /// An option that makes no sense.
     pub fn build(&self, name: &str) -> Result<Module<S>, Invalid> {
         if self.timeout.0.is_zero() || self.max_series == 0 {
-            return Err(Invalid::new(format!(
-                "module {name}: timeout and max_series must be greater than 0"
-            )));
+            return Err(Invalid::new(format!("module {name}: timeout and max_series must be greater than 0")));
         }
         Ok(Module {
             name: name.to_owned(),
@@ -143,10 +141,7 @@ pub struct ServiceConfig<S: Service> {
 
 impl<S: Service> Default for ServiceConfig<S> {
     fn default() -> Self {
-        Self {
-            targets: Named::default(),
-            modules: Named::default(),
-        }
+        Self { targets: Named::default(), modules: Named::default() }
     }
 }
 
@@ -171,9 +166,7 @@ pub fn parse<T: DeserializeOwned>(text: &str, origin: &str) -> Result<T, Invalid
 
 fn refusal(error: &serde_saphyr::Error, origin: &str) -> Invalid {
     use serde_saphyr::Error as Yaml;
-    let place = error
-        .location()
-        .map_or_else(|| origin.to_owned(), |l| format!("{origin}:{}:{}", l.line(), l.column()));
+    let place = error.location().map_or_else(|| origin.to_owned(), |l| format!("{origin}:{}:{}", l.line(), l.column()));
     match error {
         Yaml::SerdeUnknownField { field, expected, .. } => unknown(&format!("{place}: unknown key `{field}`"), field, expected),
         Yaml::SerdeUnknownVariant { variant, expected, .. } => unknown(&format!("{place}: unknown value `{variant}`"), variant, expected),
@@ -191,10 +184,7 @@ pub fn unknown(message: &str, given: &str, known: &[&str]) -> Invalid {
     if given == "password" && known.contains(&"password_file") {
         return Invalid::new(message).hint("a secret does not stand in this file: write `password_file: /path/to/file` and put it there");
     }
-    let near = known
-        .iter()
-        .map(|k| (strsim::jaro_winkler(given, k), *k))
-        .max_by(|a, b| a.0.total_cmp(&b.0));
+    let near = known.iter().map(|k| (strsim::jaro_winkler(given, k), *k)).max_by(|a, b| a.0.total_cmp(&b.0));
     Invalid::new(message).hint(match near {
         Some((likeness, word)) if likeness > 0.8 => format!("did you mean `{word}`?"),
         _ => format!("known here: {}", known.join(", ")),
@@ -226,10 +216,7 @@ mod tests {
     #[test]
     fn order_and_durations_are_kept() {
         let s: Sample = parse("targets: {b: {host: x}, a: {}}\ntimeout: 1m 30s\n", "x.yml").unwrap();
-        assert_eq!(
-            s.targets.0.iter().map(|(n, t)| (n.as_str(), t.host.as_str())).collect::<Vec<_>>(),
-            [("b", "x"), ("a", "")]
-        );
+        assert_eq!(s.targets.0.iter().map(|(n, t)| (n.as_str(), t.host.as_str())).collect::<Vec<_>>(), [("b", "x"), ("a", "")]);
         assert_eq!(s.timeout, Some(Span(Duration::from_secs(90))));
         assert_eq!(s.targets.0[0].1.password_file, None);
     }
@@ -245,10 +232,7 @@ mod tests {
         assert_eq!(e.message, "x.yml:3:5: unknown key `hots`");
         assert_eq!(e.hint.as_deref(), Some("did you mean `host`?"));
         let e = refused("targets:\n  main:\n    password: canary\n");
-        assert!(
-            e.hint.as_deref().unwrap().contains("password_file") && !e.to_string().contains("canary"),
-            "{e}"
-        );
+        assert!(e.hint.as_deref().unwrap().contains("password_file") && !e.to_string().contains("canary"), "{e}");
         assert_eq!(refused("zzz: 1\n").hint.as_deref(), Some("known here: targets, timeout"));
     }
 

@@ -34,17 +34,13 @@ impl Deadline {
     /// A deadline at most `cap` from now.
     #[must_use]
     pub fn slice(self, cap: Duration) -> Self {
-        Self {
-            at: self.at.min(Instant::now() + cap),
-        }
+        Self { at: self.at.min(Instant::now() + cap) }
     }
 
     /// The same deadline, sooner by `margin`.
     #[must_use]
     pub fn sooner(self, margin: Duration) -> Self {
-        Self {
-            at: self.at.checked_sub(margin).unwrap_or(self.at),
-        }
+        Self { at: self.at.checked_sub(margin).unwrap_or(self.at) }
     }
 
     /// Awaits `work` no longer than the deadline.
@@ -76,12 +72,7 @@ mod tests {
     async fn the_offset_is_at_most_a_tenth() {
         let now = Instant::now();
         let ms = Duration::from_millis;
-        for (header, cap, want) in [
-            (10_000, 60_000, 9_500),
-            (1_000, 60_000, 900),
-            (10_000, 5_000, 5_000),
-            (100, 60_000, 90),
-        ] {
+        for (header, cap, want) in [(10_000, 60_000, 9_500), (1_000, 60_000, 900), (10_000, 5_000, 5_000), (100, 60_000, 90)] {
             let d = scrape_deadline(now, Some(ms(header)), ms(500), ms(cap));
             assert_eq!(d.at - now, ms(want), "{header} {cap}");
         }

@@ -52,27 +52,15 @@ impl Info {
     pub const fn pattern(prefix: &'static str, kind: Kind, help: &'static str) -> Self {
         check_name(prefix);
         check_help(help);
-        Self {
-            name: prefix,
-            help,
-            kind,
-            labels: &[],
-            pattern: true,
-        }
+        Self { name: prefix, help, kind, labels: &[], pattern: true }
     }
 }
 
 impl<const N: usize> Desc<N> {
     /// A metric of ours: every naming rule holds, or it does not compile.
     pub const fn new(name: &'static str, help: &'static str, kind: Kind, labels: [&'static str; N]) -> Self {
-        assert!(
-            !matches!(kind, Kind::Counter) || ends_with(name, "_total"),
-            "a counter's name ends in _total"
-        );
-        assert!(
-            matches!(kind, Kind::Counter) || !ends_with(name, "_total"),
-            "only a counter's name ends in _total"
-        );
+        assert!(!matches!(kind, Kind::Counter) || ends_with(name, "_total"), "a counter's name ends in _total");
+        assert!(matches!(kind, Kind::Counter) || !ends_with(name, "_total"), "only a counter's name ends in _total");
         assert!(
             !ends_with(name, "_bucket") && !ends_with(name, "_sum") && !ends_with(name, "_count") || matches!(kind, Kind::Unknown),
             "_bucket, _sum and _count are reserved; a peer's name is declared `legacy`"
@@ -99,23 +87,12 @@ impl<const N: usize> Desc<N> {
             }
             i += 1;
         }
-        Self {
-            name,
-            help: trim_start(help),
-            kind,
-            labels,
-        }
+        Self { name, help: trim_start(help), kind, labels }
     }
 
     /// The declaration with its label count erased.
     pub const fn info(&'static self) -> Info {
-        Info {
-            name: self.name,
-            help: self.help,
-            kind: self.kind,
-            labels: &self.labels,
-            pattern: false,
-        }
+        Info { name: self.name, help: self.help, kind: self.kind, labels: &self.labels, pattern: false }
     }
 
     /// Where each of `given` stands among the declared labels; a foreign or missing name does not compile.
@@ -184,21 +161,12 @@ pub const fn valid_name(name: &str) -> bool {
 }
 
 const fn check_name(name: &str) {
-    assert!(
-        valid_name(name),
-        "a metric name is lower-case ASCII letters, digits and underscores"
-    );
+    assert!(valid_name(name), "a metric name is lower-case ASCII letters, digits and underscores");
 }
 
 const fn check_label(label: &str) {
-    assert!(
-        valid_name(label),
-        "a label name is lower-case ASCII letters, digits and underscores"
-    );
-    assert!(
-        !same(label, "le") && !same(label, "quantile"),
-        "le and quantile belong to histograms and summaries"
-    );
+    assert!(valid_name(label), "a label name is lower-case ASCII letters, digits and underscores");
+    assert!(!same(label, "le") && !same(label, "quantile"), "le and quantile belong to histograms and summaries");
 }
 
 const fn check_help(help: &str) {
@@ -206,11 +174,7 @@ const fn check_help(help: &str) {
 }
 
 const fn trim_start(s: &'static str) -> &'static str {
-    if !s.is_empty() && s.as_bytes()[0] == b' ' {
-        s.split_at(1).1
-    } else {
-        s
-    }
+    if !s.is_empty() && s.as_bytes()[0] == b' ' { s.split_at(1).1 } else { s }
 }
 
 const fn same(a: &str, b: &str) -> bool {
@@ -291,10 +255,7 @@ mod tests {
         let names: Vec<_> = METRICS.iter().map(|m| (m.name, m.help, m.kind, m.labels)).collect();
         assert_eq!(
             names,
-            [
-                ("x_size_bytes", "A size.", Kind::Gauge, &[] as &[&str]),
-                ("x_reads", "First line, second line.", Kind::Counter, &["a", "b"]),
-            ]
+            [("x_size_bytes", "A size.", Kind::Gauge, &[] as &[&str]), ("x_reads", "First line, second line.", Kind::Counter, &["a", "b"]),]
         );
         assert_eq!(SIZE.order([]), [0; 0]);
     }

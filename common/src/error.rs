@@ -62,10 +62,7 @@ impl ErrorKind {
 
     /// True when the connection can no longer be trusted to be in step with the server.
     pub const fn breaks_session(self) -> bool {
-        matches!(
-            self,
-            Self::Connect | Self::Refused | Self::Tls | Self::Timeout | Self::Decode | Self::Limit | Self::Internal
-        )
+        matches!(self, Self::Connect | Self::Refused | Self::Tls | Self::Timeout | Self::Decode | Self::Limit | Self::Internal)
     }
 }
 
@@ -90,12 +87,7 @@ pub struct CollectError {
 impl CollectError {
     /// An error with a reason and what we were doing.
     pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
-        Self {
-            kind,
-            context: context.into(),
-            hint: None,
-            source: None,
-        }
+        Self { kind, context: context.into(), hint: None, source: None }
     }
 
     /// Adds the cause.
@@ -131,11 +123,7 @@ impl CollectError {
             Io::InvalidData => ErrorKind::Decode,
             _ => ErrorKind::Connect,
         };
-        Self {
-            hint: hint.map(str::to_owned),
-            ..Self::new(kind, context)
-        }
-        .caused_by(error)
+        Self { hint: hint.map(str::to_owned), ..Self::new(kind, context) }.caused_by(error)
     }
 }
 
@@ -175,10 +163,7 @@ pub struct Invalid {
 impl Invalid {
     /// A refusal without a hint.
     pub fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            hint: None,
-        }
+        Self { message: message.into(), hint: None }
     }
 
     /// Adds what to write instead.
@@ -213,18 +198,12 @@ pub struct HttpError {
 impl HttpError {
     /// 400: the request itself is wrong.
     pub fn bad_request(message: impl Into<String>) -> Self {
-        Self {
-            status: 400,
-            message: message.into(),
-        }
+        Self { status: 400, message: message.into() }
     }
 
     /// 403: the target is not one we may ask.
     pub fn forbidden(message: impl Into<String>) -> Self {
-        Self {
-            status: 403,
-            message: message.into(),
-        }
+        Self { status: 403, message: message.into() }
     }
 }
 

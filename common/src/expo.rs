@@ -106,11 +106,7 @@ fn write_family(out: &mut Vec<u8>, family: &FamilyView<'_>, format: Format) {
     escape(out, family.help(), open);
     put_all(out, &["\n# TYPE ", shown, " ", kind, "\n"]);
     for (values, value) in family.rows() {
-        let series = Series {
-            name,
-            labels: family.labels(),
-            values,
-        };
+        let series = Series { name, labels: family.labels(), values };
         match value {
             Value::Number(v) => series.write(out, "", None, *v),
             Value::Histogram { buckets, sum, count } => {
@@ -228,22 +224,8 @@ mod tests {
         let mut out = Sink::new(NO_LIMIT);
         put!(out, READS { db: "a\"b\\c\nd" } = 3);
         put!(out, COMMITS {} = 7);
-        put!(
-            out,
-            LATENCY { db: "a" } = Value::Histogram {
-                buckets: vec![(0.1, 1), (1.0, 2)],
-                sum: 0.75,
-                count: 3
-            }
-        );
-        put!(
-            out,
-            AGES {} = Value::Summary {
-                quantiles: vec![(0.5, 2.5)],
-                sum: 5.0,
-                count: 2
-            }
-        );
+        put!(out, LATENCY { db: "a" } = Value::Histogram { buckets: vec![(0.1, 1), (1.0, 2)], sum: 0.75, count: 3 });
+        put!(out, AGES {} = Value::Summary { quantiles: vec![(0.5, 2.5)], sum: 5.0, count: 2 });
         put!(out, LEVEL {} = f64::NEG_INFINITY);
         out.settle();
         out
@@ -282,10 +264,7 @@ x_reads_total{db="a\"b\\c\nd"} 3
     #[test]
     fn openmetrics_names_counters_without_total() {
         let text = String::from_utf8(write(&page(), Format::OpenMetrics)).unwrap();
-        assert!(
-            text.contains("# HELP x_reads Reads \\\"fast\\\" \\\\ slow.\n# TYPE x_reads counter\nx_reads_total{"),
-            "{text}"
-        );
+        assert!(text.contains("# HELP x_reads Reads \\\"fast\\\" \\\\ slow.\n# TYPE x_reads counter\nx_reads_total{"), "{text}");
         assert!(text.contains("# TYPE x_commits unknown\nx_commits 7\n"), "{text}");
         assert!(text.ends_with("\n# EOF\n"), "{text}");
     }

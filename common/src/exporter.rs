@@ -48,7 +48,7 @@ pub trait Program: App + Sized {
 
 /// Runs the command that the command line names.
 pub fn run<P: Program>() -> ExitCode {
-    let (cli, switches) = match cli::parse::<P>(std::env::args_os()) {
+    let (cli, switches) = match cli::parse::<P::Flags>(P::META, &P::collectors(), std::env::args_os()) {
         Ok(parsed) => parsed,
         Err(code) => return ExitCode::from(code),
     };
@@ -82,9 +82,7 @@ async fn dispatch<P: Program>(cli: &Cli<P::Flags>, switches: &[(&'static str, bo
             (_, true) => catalogue::markdown(&P::sections()),
             _ => catalogue::text(&P::sections()),
         }),
-        Command::Config {
-            command: cli::ConfigCommand::Validate,
-        } => match load() {
+        Command::Config { command: cli::ConfigCommand::Validate } => match load() {
             Ok(_) => say("the configuration is valid\n"),
             Err(error) => complain(&error, FAILURE),
         },
@@ -116,17 +114,11 @@ async fn serve<P: Program>(app: P, common: &CommonFlags) -> ExitCode {
         || common.telemetry_path.starts_with("/-/")
         || matches!(common.telemetry_path.as_str(), "/" | "/probe")
     {
-        let error = Invalid::new(format!(
-            "--web.telemetry-path {}: this path is not free for metrics",
-            common.telemetry_path
-        ));
+        let error = Invalid::new(format!("--web.telemetry-path {}: this path is not free for metrics", common.telemetry_path));
         return complain(&error.hint("write --web.telemetry-path=/metrics"), BAD_CONFIG);
     }
-    let addresses = if common.listen_addresses.is_empty() {
-        vec![format!("127.0.0.1:{}", P::META.port)]
-    } else {
-        common.listen_addresses.clone()
-    };
+    let addresses =
+        if common.listen_addresses.is_empty() { vec![format!("127.0.0.1:{}", P::META.port)] } else { common.listen_addresses.clone() };
     let mut listeners = Vec::new();
     for address in &addresses {
         match server::bind(address).await {

@@ -21,9 +21,7 @@ pub struct Flight<K, V: Clone> {
 
 impl<K, V: Clone> Default for Flight<K, V> {
     fn default() -> Self {
-        Self {
-            running: Mutex::new(HashMap::new()),
-        }
+        Self { running: Mutex::new(HashMap::new()) }
     }
 }
 

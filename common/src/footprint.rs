@@ -93,9 +93,7 @@ impl Footprint {
     /// # Errors
     /// No such process, or /proc cannot be read.
     pub fn read(root: u32) -> Result<Self, FootprintError> {
-        Ok(Self {
-            processes: system::descendants(root)?,
-        })
+        Ok(Self { processes: system::descendants(root)? })
     }
 
     /// As [`Footprint::read`], but refuses a process that was not started at that time (to 5 seconds): the service's
@@ -256,11 +254,7 @@ mod system {
 
     pub(super) fn stat(pid: u32) -> Result<Stat, FootprintError> {
         let stat = stat_of(pid, boot()?)?;
-        if stat.zombie {
-            Err(FootprintError::NoProcess(pid))
-        } else {
-            Ok(stat)
-        }
+        if stat.zombie { Err(FootprintError::NoProcess(pid)) } else { Ok(stat) }
     }
 
     pub(super) fn descendants(root: u32) -> Result<Vec<Process>, FootprintError> {
@@ -291,11 +285,7 @@ mod system {
                 Err(_) => {}
             }
         }
-        if found.is_empty() {
-            Err(FootprintError::NoProcess(root))
-        } else {
-            Ok(found)
-        }
+        if found.is_empty() { Err(FootprintError::NoProcess(root)) } else { Ok(found) }
     }
 
     /// The rest of a process, unless it has ended.
@@ -322,22 +312,14 @@ mod system {
     /// The bytes a line of `status` tells, in its kibibytes. 0 without such a line, as before Linux 4.5.
     pub(super) fn memory(status: &[u8], name: &[u8]) -> u64 {
         let line = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(name));
-        let number = line
-            .and_then(|line| std::str::from_utf8(line).ok())
-            .and_then(|line| line.split_ascii_whitespace().next());
-        number
-            .and_then(|number| number.parse::<u64>().ok())
-            .map_or(0, |kibibytes| kibibytes.saturating_mul(1024))
+        let number = line.and_then(|line| std::str::from_utf8(line).ok()).and_then(|line| line.split_ascii_whitespace().next());
+        number.and_then(|number| number.parse::<u64>().ok()).map_or(0, |kibibytes| kibibytes.saturating_mul(1024))
     }
 
     pub(super) fn pss(pid: u32) -> Option<u64> {
         let rollup = Handle::new(i32::try_from(pid).ok()?).and_then(|process| process.smaps_rollup());
         match rollup {
-            Ok(rollup) => rollup
-                .memory_map_rollup
-                .iter()
-                .map(|map| map.extension.map.get("Pss").copied())
-                .sum(),
+            Ok(rollup) => rollup.memory_map_rollup.iter().map(|map| map.extension.map.get("Pss").copied()).sum(),
             Err(ProcError::NotFound(_)) => Some(0),
             Err(ProcError::Io(error, _)) if error.raw_os_error() == Some(ESRCH) => Some(0),
             Err(_) => None,
@@ -374,10 +356,7 @@ mod system {
                 return Err(FootprintError::TooMany);
             }
             let mut words = line.split_ascii_whitespace().skip(1);
-            let local = words
-                .next()
-                .and_then(|word| word.rsplit_once(':'))
-                .and_then(|(_, port)| u16::from_str_radix(port, 16).ok());
+            let local = words.next().and_then(|word| word.rsplit_once(':')).and_then(|(_, port)| u16::from_str_radix(port, 16).ok());
             if local != Some(port) {
                 continue;
             }
@@ -424,12 +403,7 @@ mod tests {
     impl Service {
         fn start() -> Self {
             let script = "(echo up; read line); exit 0";
-            let mut child = Command::new("sh")
-                .args(["-c", script])
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .spawn()
-                .unwrap();
+            let mut child = Command::new("sh").args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
             let mut line = String::new();
             BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
             assert_eq!(line, "up\n");
@@ -449,29 +423,15 @@ mod tests {
         let service = Service::start();
         let root = service.0.id();
         let print = Footprint::read(root).unwrap();
-        assert_eq!(
-            print.processes.iter().map(|process| process.parent).collect::<Vec<_>>(),
-            [std::process::id(), root]
-        );
-        assert!(
-            print
-                .processes
-                .iter()
-                .all(|process| process.command.starts_with("sh -c (echo up; read line)")),
-            "{print:?}"
-        );
+        assert_eq!(print.processes.iter().map(|process| process.parent).collect::<Vec<_>>(), [std::process::id(), root]);
+        assert!(print.processes.iter().all(|process| process.command.starts_with("sh -c (echo up; read line)")), "{print:?}");
         assert_eq!(print.threads(), 2);
         assert!(print.private_bytes() > 8192, "{print:?}");
         assert!(print.pss_bytes().is_none_or(|pss| pss > 8192), "{print:?}");
         let kinds = print.kinds(|process| if process.parent == root { "worker" } else { "main" });
         assert_eq!(kinds, BTreeMap::from([("main", 1), ("worker", 1)]));
         let all = Footprint::read(std::process::id()).unwrap();
-        assert!(
-            print
-                .processes
-                .iter()
-                .all(|process| all.processes.iter().any(|other| other.pid == process.pid))
-        );
+        assert!(print.processes.iter().all(|process| all.processes.iter().any(|other| other.pid == process.pid)));
         drop(service);
         assert_eq!(Footprint::read(root), Err(FootprintError::NoProcess(root)));
     }
@@ -506,9 +466,7 @@ mod tests {
             shared_bytes,
             started: SystemTime::UNIX_EPOCH,
         };
-        let print = Footprint {
-            processes: vec![process(1, 10, 700), process(2, 20, 800), process(3, 30, 0)],
-        };
+        let print = Footprint { processes: vec![process(1, 10, 700), process(2, 20, 800), process(3, 30, 0)] };
         assert_eq!((print.private_bytes(), print.shared_bytes(), print.threads()), (60, 800, 6));
         assert_eq!(Footprint { processes: Vec::new() }.shared_bytes(), 0);
     }
@@ -534,10 +492,7 @@ mod tests {
     #[test]
     fn reads_memory() {
         let status = b"Name:\tRssAnon:\nVmRSS:\t 20 kB\nRssAnon:\t    152 kB\nRssFile:\t 7 kB\nRssShmem:\t x kB\n";
-        assert_eq!(
-            (system::memory(status, b"RssAnon:"), system::memory(status, b"RssShmem:")),
-            (155_648, 0)
-        );
+        assert_eq!((system::memory(status, b"RssAnon:"), system::memory(status, b"RssShmem:")), (155_648, 0));
         assert_eq!(system::memory(b"", b"RssAnon:"), 0);
     }
 

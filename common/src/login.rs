@@ -9,22 +9,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::deadline::Deadline;
-use crate::error::{CollectError, ErrorKind};
+use crate::error::CollectError;
+use crate::report::Login;
 use crate::service::{Phases, Service, Target};
 
 /// Longest fresh connect; a server that needs longer is not serving users either.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
-
-/// The result of one fresh login.
-#[derive(Clone, Debug)]
-pub struct Login {
-    /// When it ended.
-    pub at: Instant,
-    /// The phases that ended, in order.
-    pub phases: Vec<(&'static str, Duration)>,
-    /// Why it failed.
-    pub error: Option<ErrorKind>,
-}
 
 /// The last fresh login of a target.
 #[derive(Default)]
@@ -64,19 +54,13 @@ pub async fn fresh<S: Service>(
         Ok(result) => result,
         Err(_) => {
             let phase = phases.done().last().map_or("the first phase", |(phase, _)| *phase);
-            Err(
-                CollectError::timeout(format!("connect to {}: no answer in time after {phase}", target.options_text()))
-                    .hint("the server accepts connections but does not answer; look at its load, its log and the network between"),
-            )
+            Err(CollectError::timeout(format!("connect to {}: no answer in time after {phase}", target.options_text()))
+                .hint("the server accepts connections but does not answer; look at its load, its log and the network between"))
         }
     };
     if let Some(last) = record {
         let error = result.as_ref().err().map(|e| e.kind);
-        last.record(Login {
-            at: Instant::now(),
-            phases: phases.done().to_vec(),
-            error,
-        });
+        last.record(Login { at: Instant::now(), phases: phases.done().to_vec(), error });
     }
     result
 }

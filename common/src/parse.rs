@@ -24,12 +24,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            line: 64 << 10,
-            labels: 64,
-            series: 250_000,
-            bytes: 64 << 20,
-        }
+        Self { line: 64 << 10, labels: 64, series: 250_000, bytes: 64 << 20 }
     }
 }
 
@@ -158,17 +153,13 @@ impl Page {
     /// All samples of that name, suffix included.
     pub fn series<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Sample> {
         let families = self.families.iter().filter(move |family| name.starts_with(&family.name));
-        families
-            .flat_map(|family| &family.samples)
-            .filter(move |sample| sample.name == name)
+        families.flat_map(|family| &family.samples).filter(move |sample| sample.name == name)
     }
 
     /// The value of the first sample of that name that has all of these labels, others not minded.
     #[must_use]
     pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
-        self.series(name)
-            .find(|sample| labels.iter().all(|(key, value)| sample.label(key) == Some(*value)))
-            .map(|sample| sample.value)
+        self.series(name).find(|sample| labels.iter().all(|(key, value)| sample.label(key) == Some(*value))).map(|sample| sample.value)
     }
 }
 
@@ -390,17 +381,7 @@ impl Reader {
     /// A reader of the text format with these limits.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            format: Format::Text,
-            partial: Vec::new(),
-            line: 0,
-            bytes: 0,
-            series: 0,
-            metadata: 0,
-            ended: false,
-            notes: None,
-        }
+        Self { limits, format: Format::Text, partial: Vec::new(), line: 0, bytes: 0, series: 0, metadata: 0, ended: false, notes: None }
     }
 
     /// Sets the format.
@@ -528,11 +509,7 @@ struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     fn new(rest: &'a str, format: Format) -> Self {
-        Self {
-            rest,
-            format,
-            notes: Vec::new(),
-        }
+        Self { rest, format, notes: Vec::new() }
     }
 
     fn note(&mut self, fault: Fault) {
@@ -579,11 +556,7 @@ impl<'a> Cursor<'a> {
     /// Nothing but blanks to the end.
     fn end(&mut self) -> Result<(), Fault> {
         self.slack();
-        if self.rest.is_empty() {
-            Ok(())
-        } else {
-            Err(Fault::Trailing(clip(self.rest)))
-        }
+        if self.rest.is_empty() { Ok(()) } else { Err(Fault::Trailing(clip(self.rest))) }
     }
 
     fn line(&mut self, max_labels: usize) -> Result<Event<'a>, Fault> {
@@ -643,9 +616,7 @@ impl<'a> Cursor<'a> {
                 self.gap();
                 let unit = self.take_while(is_name);
                 self.end()?;
-                let named = family
-                    .strip_suffix(unit)
-                    .is_some_and(|before| unit.is_empty() || before.ends_with('_'));
+                let named = family.strip_suffix(unit).is_some_and(|before| unit.is_empty() || before.ends_with('_'));
                 if !named {
                     self.note(Fault::UnitSuffix(clip(family)));
                 }
@@ -673,11 +644,7 @@ impl<'a> Cursor<'a> {
         let name = self.take_while(is_name);
         if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
             let quoted = name.is_empty() && whole.trim_start_matches(['{', ' ', '\t']).starts_with('"');
-            return Err(if quoted {
-                Fault::QuotedName
-            } else {
-                Fault::MetricName(clip(whole))
-            });
+            return Err(if quoted { Fault::QuotedName } else { Fault::MetricName(clip(whole)) });
         }
         let blanks = self.take_while(is_blank);
         let labels = if self.rest.starts_with('{') {
@@ -709,12 +676,7 @@ impl<'a> Cursor<'a> {
             }
         }
         self.end()?;
-        Ok(Sample {
-            name: name.to_owned(),
-            labels,
-            value,
-            timestamp,
-        })
+        Ok(Sample { name: name.to_owned(), labels, value, timestamp })
     }
 
     fn value(&mut self) -> Result<f64, Fault> {
@@ -829,10 +791,7 @@ impl<'a> Cursor<'a> {
                 other => {
                     out.push('\\');
                     out.extend(other);
-                    self.note(Fault::BadEscape(clip(&format!(
-                        "\\{}",
-                        other.map(String::from).unwrap_or_default()
-                    ))));
+                    self.note(Fault::BadEscape(clip(&format!("\\{}", other.map(String::from).unwrap_or_default()))));
                 }
             }
             match characters.as_str().split_once('\\') {
@@ -877,14 +836,7 @@ struct Strict {
 
 impl Families {
     fn new(format: Format) -> Self {
-        Self {
-            page: Page::default(),
-            format,
-            index: HashMap::new(),
-            typed: Vec::new(),
-            current: None,
-            notes: None,
-        }
+        Self { page: Page::default(), format, index: HashMap::new(), typed: Vec::new(), current: None, notes: None }
     }
 
     fn note(&mut self, line: usize, fault: impl FnOnce() -> Fault) {
@@ -936,13 +888,7 @@ impl Families {
                 let at = self.page.families.len();
                 self.index.insert(name.to_owned(), at);
                 self.typed.push(false);
-                self.page.families.push(Family {
-                    name: name.to_owned(),
-                    help: None,
-                    kind: Kind::Unknown,
-                    unit: None,
-                    samples: Vec::new(),
-                });
+                self.page.families.push(Family { name: name.to_owned(), help: None, kind: Kind::Unknown, unit: None, samples: Vec::new() });
                 self.current = Some(at);
                 at
             }
@@ -1002,13 +948,7 @@ impl Families {
             Some((at, family)) if family.name == base => at,
             _ => *self.index.get(base)?,
         };
-        self.page
-            .families
-            .get(at)?
-            .kind
-            .suffixes(self.format)
-            .contains(suffix)
-            .then_some(at)
+        self.page.families.get(at)?.kind.suffixes(self.format).contains(suffix).then_some(at)
     }
 
     /// What strict mode minds in a sample.
@@ -1020,13 +960,7 @@ impl Families {
         if !family.kind.suffixes(self.format).contains(&suffix) {
             let name = clip(&sample.name);
             let counter = family.kind == Kind::Counter;
-            self.note(line, || {
-                if counter {
-                    Fault::CounterWithoutTotal(name)
-                } else {
-                    Fault::Suffix(name)
-                }
-            });
+            self.note(line, || if counter { Fault::CounterWithoutTotal(name) } else { Fault::Suffix(name) });
         }
         let mut labels: Vec<_> = sample.labels.iter().collect();
         labels.sort_unstable();
@@ -1102,23 +1036,12 @@ role{role=\"standby\"} 0
             if let Some(help) = &family.help {
                 out += &format!("# HELP {} {}\n", family.name, help.replace('\\', "\\\\").replace('\n', "\\n"));
             }
-            let kind = if family.kind == Kind::Unknown {
-                "untyped".to_owned()
-            } else {
-                format!("{:?}", family.kind)
-            };
+            let kind = if family.kind == Kind::Unknown { "untyped".to_owned() } else { format!("{:?}", family.kind) };
             out += &format!("# TYPE {} {}\n", family.name, kind.to_lowercase());
             for sample in &family.samples {
                 let escape = |value: &str| value.replace('\\', "\\\\").replace('\n', "\\n").replace('"', "\\\"");
-                let labels: Vec<_> = sample
-                    .labels
-                    .iter()
-                    .map(|(name, value)| format!("{name}=\"{}\"", escape(value)))
-                    .collect();
-                let time = sample
-                    .timestamp
-                    .map(|time| format!(" {}", (time * 1000.0).round()))
-                    .unwrap_or_default();
+                let labels: Vec<_> = sample.labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escape(value))).collect();
+                let time = sample.timestamp.map(|time| format!(" {}", (time * 1000.0).round())).unwrap_or_default();
                 out += &format!("{}{{{}}} {}{time}\n", sample.name, labels.join(","), sample.value);
             }
         }
@@ -1131,21 +1054,13 @@ role{role=\"standby\"} 0
     }
 
     fn faults(input: &str, format: Format) -> Vec<(usize, Fault)> {
-        strict(input, format)
-            .unwrap_err()
-            .into_iter()
-            .map(|error| (error.line, error.fault))
-            .collect()
+        strict(input, format).unwrap_err().into_iter().map(|error| (error.line, error.fault)).collect()
     }
 
     #[test]
     fn reads_the_text_format() {
         let page = page(TEXT, None).unwrap();
-        let names: Vec<_> = page
-            .families
-            .iter()
-            .map(|family| (family.name.as_str(), family.kind, family.samples.len()))
-            .collect();
+        let names: Vec<_> = page.families.iter().map(|family| (family.name.as_str(), family.kind, family.samples.len())).collect();
         let expected = [
             ("http_requests_total", Kind::Counter, 2),
             ("temperature", Kind::Gauge, 2),
@@ -1154,17 +1069,11 @@ role{role=\"standby\"} 0
             ("size_max", Kind::Unknown, 1),
         ];
         assert_eq!(names, expected);
-        assert_eq!(
-            page.family("http_requests_total").unwrap().help.as_deref(),
-            Some("All requests, \\ and \n too.")
-        );
+        assert_eq!(page.family("http_requests_total").unwrap().help.as_deref(), Some("All requests, \\ and \n too."));
         assert_eq!(page.value("http_requests_total", &[("code", "200")]), Some(1027.0));
         let times: Vec<_> = page.series("http_requests_total").map(|sample| sample.timestamp).collect();
         assert_eq!(times, [Some(1_395_066_363.0), Some(-1.5)]);
-        assert_eq!(
-            page.value("temperature", &[("room", "a \"b\" \\ c\nd ü, }")]),
-            Some(f64::NEG_INFINITY)
-        );
+        assert_eq!(page.value("temperature", &[("room", "a \"b\" \\ c\nd ü, }")]), Some(f64::NEG_INFINITY));
         assert!(page.value("temperature", &[("floor", "1"), ("room", "e")]).unwrap().is_nan());
         assert_eq!(page.value("size_bucket", &[("le", "+Inf")]), Some(3.0));
         assert_eq!(page.value("size_sum", &[]), Some(4500.0));
@@ -1176,23 +1085,12 @@ role{role=\"standby\"} 0
     #[test]
     fn reads_openmetrics() {
         let page = strict(OPEN, None).unwrap();
-        let names: Vec<_> = page
-            .families
-            .iter()
-            .map(|family| (family.name.as_str(), family.kind, family.samples.len()))
-            .collect();
-        let expected = [
-            ("requests", Kind::Counter, 2),
-            ("size_bytes", Kind::Histogram, 4),
-            ("build", Kind::Info, 1),
-            ("role", Kind::StateSet, 2),
-        ];
+        let names: Vec<_> = page.families.iter().map(|family| (family.name.as_str(), family.kind, family.samples.len())).collect();
+        let expected =
+            [("requests", Kind::Counter, 2), ("size_bytes", Kind::Histogram, 4), ("build", Kind::Info, 1), ("role", Kind::StateSet, 2)];
         assert_eq!(names, expected);
         let requests = page.family("requests").unwrap();
-        assert_eq!(
-            (requests.help.as_deref(), requests.unit.as_deref()),
-            (Some("All \"requests\""), Some(""))
-        );
+        assert_eq!((requests.help.as_deref(), requests.unit.as_deref()), (Some("All \"requests\""), Some("")));
         assert_eq!(page.family("size_bytes").unwrap().unit.as_deref(), Some("bytes"));
         assert_eq!(page.series("requests_total").next().unwrap().timestamp, Some(1_395_066_363.5));
         assert_eq!(page.value("size_bytes_bucket", &[("le", "1.0")]), Some(2.0));
@@ -1207,19 +1105,8 @@ role{role=\"standby\"} 0
         assert_eq!(format!("{first:?}"), format!("{second:?}"));
         assert_eq!(second.families.len(), 5);
         for value in ["", "\\", "\\\\n", "\n", "\"", "\\\"", "a\\nb", "}", "#", "\t ü \u{1f980} \0"] {
-            let sample = Sample {
-                name: "x".into(),
-                labels: vec![("l".into(), value.into())],
-                value: 0.1,
-                timestamp: Some(0.001),
-            };
-            let family = Family {
-                name: "x".into(),
-                help: Some(format!("h{value}")),
-                kind: Kind::Gauge,
-                unit: None,
-                samples: vec![sample],
-            };
+            let sample = Sample { name: "x".into(), labels: vec![("l".into(), value.into())], value: 0.1, timestamp: Some(0.001) };
+            let family = Family { name: "x".into(), help: Some(format!("h{value}")), kind: Kind::Gauge, unit: None, samples: vec![sample] };
             let page = Page { families: vec![family] };
             assert_eq!(strict(write(&page), Format::Text), Ok(page), "{value:?}");
         }
@@ -1245,11 +1132,7 @@ role{role=\"standby\"} 0
     fn events_carry_their_line() {
         let mut seen = Vec::new();
         let mut reader = Reader::new(Limits::default());
-        reader
-            .feed(b"# TYPE a gauge\n\na{b=\"c\"} 1\n", &mut |line, event| {
-                seen.push((line, format!("{event:?}")))
-            })
-            .unwrap();
+        reader.feed(b"# TYPE a gauge\n\na{b=\"c\"} 1\n", &mut |line, event| seen.push((line, format!("{event:?}")))).unwrap();
         assert_eq!(seen[0], (1, r#"Type { family: "a", kind: Gauge }"#.to_owned()));
         assert_eq!(seen[1], (2, "Nothing".to_owned()));
         assert_eq!(seen[2].0, 3);
@@ -1290,12 +1173,7 @@ role{role=\"standby\"} 0
         for (line, expected) in cases {
             let input = format!("fine 1\n{line}\nfine{{a=\"b\"}} 1\n");
             assert_eq!(fault(&input, Format::Text), (2, expected.clone()), "{line}");
-            assert!(
-                strict(&input, Format::Text)
-                    .unwrap_err()
-                    .contains(&ParseError { line: 2, fault: expected }),
-                "{line}"
-            );
+            assert!(strict(&input, Format::Text).unwrap_err().contains(&ParseError { line: 2, fault: expected }), "{line}");
         }
         assert_eq!(fault(b"a 1\na{b=\"\xff\"} 1\n", Format::Text), (2, Fault::Encoding));
         assert_eq!(page("a 1\nb\n", None).unwrap_err().to_string(), "line 2: `` is no value");
@@ -1313,22 +1191,14 @@ role{role=\"standby\"} 0
         assert_eq!(fault("", Format::OpenMetrics), (1, Fault::NoEof));
         assert_eq!(fault("a 1\n# EOF\nb 1\n", Format::OpenMetrics), (3, Fault::AfterEof));
         assert_eq!(faults("a 1\n", Format::OpenMetrics), [(2, Fault::NoEof)]);
-        assert_eq!(
-            faults("a 1\n# EOF\nb 1\n\n", Format::OpenMetrics),
-            [(3, Fault::AfterEof), (4, Fault::AfterEof)]
-        );
+        assert_eq!(faults("a 1\n# EOF\nb 1\n\n", Format::OpenMetrics), [(3, Fault::AfterEof), (4, Fault::AfterEof)]);
         assert_eq!(Format::detect(b"# EOF"), Format::OpenMetrics);
         assert_eq!(Format::detect(b"a 1 # EOF\n"), Format::Text);
     }
 
     #[test]
     fn limits_hold() {
-        let limits = Limits {
-            line: 20,
-            labels: 2,
-            series: 3,
-            bytes: 100,
-        };
+        let limits = Limits { line: 20, labels: 2, series: 3, bytes: 100 };
         let read = |input: &str| Reader::new(limits).page(input, Format::Text);
         let fault = |input: &str| read(input).unwrap_err().fault;
         assert_eq!(read("a{b=\"1\",c=\"2\"} 3.0\na 1\na 2").unwrap().families[0].samples.len(), 3);
@@ -1358,26 +1228,14 @@ role{role=\"standby\"} 0
         assert_eq!(text("a 1 1\na 1 2\n"), [(2, Fault::DuplicateSeries("a{}".into()))]);
         assert_eq!(open("a 1 2\na 1 2\n"), [(2, Fault::DuplicateSeries("a{}".into()))]);
         assert!(strict("a 1 1\na 1 2\n# EOF\n", None).is_ok());
-        assert_eq!(
-            text("# TYPE a gauge\n# TYPE a gauge\n"),
-            [(2, Fault::DuplicateMetadata("TYPE", "a".into()))]
-        );
-        assert_eq!(
-            text("# HELP a b\n# HELP a c\na 1\n"),
-            [(2, Fault::DuplicateMetadata("HELP", "a".into()))]
-        );
+        assert_eq!(text("# TYPE a gauge\n# TYPE a gauge\n"), [(2, Fault::DuplicateMetadata("TYPE", "a".into()))]);
+        assert_eq!(text("# HELP a b\n# HELP a c\na 1\n"), [(2, Fault::DuplicateMetadata("HELP", "a".into()))]);
         assert_eq!(
             text("a 1\n# HELP a b\n# TYPE a gauge\n"),
-            [
-                (2, Fault::LateMetadata("HELP", "a".into())),
-                (3, Fault::LateMetadata("TYPE", "a".into()))
-            ]
+            [(2, Fault::LateMetadata("HELP", "a".into())), (3, Fault::LateMetadata("TYPE", "a".into()))]
         );
         assert_eq!(text("a{b=\"1\"} 1\nc 1\na{b=\"2\"} 1\n"), [(3, Fault::NotContiguous("a".into()))]);
-        assert_eq!(
-            text("# TYPE a histogram\na_bucket{le=\"+Inf\"} 1\nb 1\na_sum 1\n"),
-            [(4, Fault::NotContiguous("a".into()))]
-        );
+        assert_eq!(text("# TYPE a histogram\na_bucket{le=\"+Inf\"} 1\nb 1\na_sum 1\n"), [(4, Fault::NotContiguous("a".into()))]);
         assert_eq!(
             text("# HELP a b\n# HELP c d\na 1\nc 1\n"),
             [(3, Fault::NotContiguous("a".into())), (4, Fault::NotContiguous("c".into()))]
@@ -1391,22 +1249,9 @@ role{role=\"standby\"} 0
         assert_eq!(text("# TYPE a info\n"), [(1, Fault::ForeignKind("info".into()))]);
         assert_eq!(open("# TYPE a untyped\n"), [(1, Fault::ForeignKind("untyped".into()))]);
         assert_eq!(open("# TYPE a counter\na 1\n"), [(2, Fault::CounterWithoutTotal("a".into()))]);
-        assert_eq!(
-            open("# TYPE a_total counter\na_total 1\n"),
-            [(2, Fault::CounterWithoutTotal("a_total".into()))]
-        );
+        assert_eq!(open("# TYPE a_total counter\na_total 1\n"), [(2, Fault::CounterWithoutTotal("a_total".into()))]);
         assert_eq!(open("# TYPE a gauge\n# UNIT a bytes\n"), [(2, Fault::UnitSuffix("a".into()))]);
-        for line in [
-            "a  1",
-            " a 1",
-            "a 1 ",
-            "a\t1",
-            "a {b=\"c\"} 1",
-            "a{b=\"c\",} 1",
-            "a{ b=\"c\"} 1",
-            "#TYPE a gauge",
-            "a{b=\"c\"}1",
-        ] {
+        for line in ["a  1", " a 1", "a 1 ", "a\t1", "a {b=\"c\"} 1", "a{b=\"c\",} 1", "a{ b=\"c\"} 1", "#TYPE a gauge", "a{b=\"c\"}1"] {
             assert_eq!(open(&format!("{line}\n")), [(1, Fault::Spacing)], "{line}");
         }
         assert_eq!(open("\n# hello\n"), [(1, Fault::Comment), (2, Fault::Comment)]);

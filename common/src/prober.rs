@@ -127,22 +127,13 @@ async fn run<P: Prober>(target: &str, module: &P::Module, deadline: Deadline) ->
     let mut out = Sink::new(NO_LIMIT);
     let deadline = deadline.sooner(ENCODE_MARGIN);
     let outcome = deadline.run(P::probe(target, module, deadline.sooner(LAST_WORDS), &mut out)).await;
-    let outcome = outcome.unwrap_or_else(|_| Outcome {
-        error: Some(CollectError::timeout("no answer in time")),
-        ..Outcome::default()
-    });
+    let outcome = outcome.unwrap_or_else(|_| Outcome { error: Some(CollectError::timeout("no answer in time")), ..Outcome::default() });
     let duration = started.elapsed();
     P::verdict(&outcome, duration, &mut out);
     put!(out, UP {} = outcome.answered);
     put!(out, SCRAPE_DURATION {} = duration);
     if let Some(error) = &outcome.error {
-        put!(
-            out,
-            ERROR {
-                collector: "probe",
-                reason: error.kind
-            } = 1
-        );
+        put!(out, ERROR { collector: "probe", reason: error.kind } = 1);
         tracing::debug!(target_name = target, reason = error.kind.as_str(), detail = %error, "the probe failed");
     }
     (out, outcome, duration)
@@ -151,10 +142,7 @@ async fn run<P: Prober>(target: &str, module: &P::Module, deadline: Deadline) ->
 impl<P: Prober> ProbeApp<P> {
     fn module(&self, name: Option<&str>) -> Result<(&str, &Arc<P::Module>), HttpError> {
         let name = name.unwrap_or(P::DEFAULT_MODULE);
-        let found = self
-            .modules
-            .get_key_value(name)
-            .ok_or_else(|| HttpError::bad_request(format!("unknown module {name:?}")))?;
+        let found = self.modules.get_key_value(name).ok_or_else(|| HttpError::bad_request(format!("unknown module {name:?}")))?;
         Ok((found.0.as_str(), found.1))
     }
 
@@ -178,13 +166,7 @@ impl<P: Prober> ProbeApp<P> {
                 };
                 P::verdict(&outcome, ask.accepted.elapsed(), &mut page);
                 put!(page, UP {} = 0);
-                put!(
-                    page,
-                    ERROR {
-                        collector: "probe",
-                        reason: "timeout"
-                    } = 1
-                );
+                put!(page, ERROR { collector: "probe", reason: "timeout" } = 1);
             }
         }
         Ok(page)
@@ -214,19 +196,12 @@ impl<P: Prober> App for ProbeApp<P> {
     }
 
     fn overview(&self) -> Vec<(String, String)> {
-        self.modules
-            .keys()
-            .map(|name| (format!("module {name}"), format!("/probe?module={name}&target=...")))
-            .collect()
+        self.modules.keys().map(|name| (format!("module {name}"), format!("/probe?module={name}&target=..."))).collect()
     }
 
     fn check(&self, deadline: Deadline) -> BoxFuture<'_, CheckResult> {
         async move {
-            let mut result = CheckResult {
-                target: P::META.product.to_owned(),
-                up: true,
-                rows: Vec::new(),
-            };
+            let mut result = CheckResult { target: P::META.product.to_owned(), up: true, rows: Vec::new() };
             if self.flags.check_targets.is_empty() {
                 let rows = self.modules.keys().map(|name| {
                     Row::new(
@@ -252,26 +227,14 @@ impl<P: Prober> App for ProbeApp<P> {
             let mut answered = false;
             for (i, target) in self.flags.check_targets.iter().enumerate() {
                 if let Err(text) = P::accept(target, module) {
-                    result
-                        .rows
-                        .push(Row::new(format!("target {}", i + 1), "refused", 0.0, 0, text, false));
+                    result.rows.push(Row::new(format!("target {}", i + 1), "refused", 0.0, 0, text, false));
                     continue;
                 }
                 let (sink, outcome, duration) = run::<P>(target, module, deadline).await;
                 answered |= outcome.answered;
-                let kind = outcome
-                    .error
-                    .as_ref()
-                    .map_or(if outcome.success { "ok" } else { "failed" }, |e| e.kind.as_str());
+                let kind = outcome.error.as_ref().map_or(if outcome.success { "ok" } else { "failed" }, |e| e.kind.as_str());
                 let text = outcome.error.as_ref().map(note).unwrap_or_default();
-                result.rows.push(Row::new(
-                    target,
-                    kind,
-                    duration.as_secs_f64() * 1e3,
-                    sink.series(),
-                    text,
-                    outcome.success,
-                ));
+                result.rows.push(Row::new(target, kind, duration.as_secs_f64() * 1e3, sink.series(), text, outcome.success));
             }
             result.up = answered;
             result
@@ -296,18 +259,8 @@ impl<P: Prober> Program for ProbeApp<P> {
                 when: "each scrape",
                 metrics: crate::selfmon::METRICS,
             },
-            Section {
-                collector: "probe",
-                help: "The answer of /probe.",
-                when: "each probe",
-                metrics: P::METRICS,
-            },
-            Section {
-                collector: "",
-                help: "On every probe page, as on the pages of all exporters.",
-                when: "each probe",
-                metrics: METRICS,
-            },
+            Section { collector: "probe", help: "The answer of /probe.", when: "each probe", metrics: P::METRICS },
+            Section { collector: "", help: "On every probe page, as on the pages of all exporters.", when: "each probe", metrics: METRICS },
         ]
     }
 
@@ -322,24 +275,13 @@ impl<P: Prober> Program for ProbeApp<P> {
     fn load(common: &CommonFlags, flags: &ProbeFlags, _: &[(&'static str, bool)]) -> Result<Self, Invalid> {
         let config: ProbeConfig<P> = match &common.config_file {
             Some(path) => config::load(path).map_err(part_hint)?,
-            None => ProbeConfig {
-                modules: Named(P::default_modules()),
-            },
+            None => ProbeConfig { modules: Named(P::default_modules()) },
         };
         let mut modules = BTreeMap::new();
         for (name, module) in &config.modules.0 {
-            P::validate(module).map_err(|e| Invalid {
-                message: format!("module {name}: {}", e.message),
-                hint: e.hint,
-            })?;
+            P::validate(module).map_err(|e| Invalid { message: format!("module {name}: {}", e.message), hint: e.hint })?;
             modules.insert(name.clone(), Arc::new(module.clone()));
         }
-        Ok(Self {
-            modules,
-            flight: Flight::default(),
-            config,
-            flags: flags.clone(),
-            offset: common.timeout_offset.0,
-        })
+        Ok(Self { modules, flight: Flight::default(), config, flags: flags.clone(), offset: common.timeout_offset.0 })
     }
 }

@@ -9,7 +9,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::error::{CollectError, ErrorKind};
-use crate::login::Login;
 use crate::put;
 use crate::sink::Sink;
 
@@ -95,16 +94,19 @@ pub struct CollectorReport {
 impl CollectorReport {
     /// A collector that did not run.
     pub const fn new(name: &'static str, status: Status) -> Self {
-        Self {
-            name,
-            status,
-            duration: Duration::ZERO,
-            series: 0,
-            age: None,
-            members: Vec::new(),
-            note: None,
-        }
+        Self { name, status, duration: Duration::ZERO, series: 0, age: None, members: Vec::new(), note: None }
     }
+}
+
+/// The result of one fresh login.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// When it ended.
+    pub at: Instant,
+    /// The phases that ended, in order.
+    pub phases: Vec<(&'static str, Duration)>,
+    /// Why it failed.
+    pub error: Option<ErrorKind>,
 }
 
 /// Why the connection or the login failed.
@@ -121,11 +123,7 @@ pub struct Failure {
 impl Failure {
     /// A failed part of the scrape.
     pub fn new(part: &'static str, error: &CollectError) -> Self {
-        Self {
-            part,
-            kind: error.kind,
-            note: note(error),
-        }
+        Self { part, kind: error.kind, note: note(error) }
     }
 }
 
@@ -162,13 +160,7 @@ impl Report {
         put!(out, CONNECTIONS { state: "warm" } = self.connections.0);
         put!(out, CONNECTIONS { state: "spare" } = self.connections.1);
         for failure in &self.failures {
-            put!(
-                out,
-                ERROR {
-                    collector: failure.part,
-                    reason: failure.kind
-                } = 1
-            );
+            put!(out, ERROR { collector: failure.part, reason: failure.kind } = 1);
         }
         if let Some(login) = &self.login {
             put!(out, LOGIN_SUCCESS {} = login.error.is_none());
@@ -177,13 +169,7 @@ impl Report {
                 put!(out, LOGIN_DURATION { phase } = *time);
             }
             if let Some(reason) = login.error {
-                put!(
-                    out,
-                    ERROR {
-                        collector: "login",
-                        reason
-                    } = 1
-                );
+                put!(out, ERROR { collector: "login", reason } = 1);
             }
         }
         for c in &self.collectors {
@@ -243,32 +229,11 @@ impl Journal {
             (Some((kind, text)), known) => {
                 let count = known.filter(|e| e.kind == kind).map_or(1, |e| e.count + 1);
                 if matches!(kind, ErrorKind::Auth | ErrorKind::Permission | ErrorKind::Tls) {
-                    tracing::warn!(
-                        target_name = target,
-                        part,
-                        reason = kind.as_str(),
-                        failed_times = count,
-                        detail = text,
-                        "fails"
-                    );
+                    tracing::warn!(target_name = target, part, reason = kind.as_str(), failed_times = count, detail = text, "fails");
                 } else {
-                    tracing::info!(
-                        target_name = target,
-                        part,
-                        reason = kind.as_str(),
-                        failed_times = count,
-                        detail = text,
-                        "fails"
-                    );
+                    tracing::info!(target_name = target, part, reason = kind.as_str(), failed_times = count, detail = text, "fails");
                 }
-                failing.insert(
-                    part,
-                    Episode {
-                        kind,
-                        told: Instant::now(),
-                        count,
-                    },
-                );
+                failing.insert(part, Episode { kind, told: Instant::now(), count });
             }
         }
     }
@@ -288,10 +253,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_status_has_its_series() {
-        let mut report = Report {
-            up: true,
-            ..Report::default()
-        };
+        let mut report = Report { up: true, ..Report::default() };
         for (name, status) in [
             ("a", Status::Ok),
             ("b", Status::Empty),

@@ -4,79 +4,26 @@
 //! it one after the other, each within its slice, while the login probe runs beside them if it is due; local collectors
 //! run in any case. A collector that fails loses its own samples only.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
-use crate::budget::{Budget, Lease};
-use crate::collector::{Entry, Run, Runner, Support};
+use crate::budget::Lease;
+use crate::collector::{Entry, Runner};
 use crate::deadline::Deadline;
 use crate::error::{CollectError, ErrorKind};
-use crate::login::{self, LastLogin};
-use crate::report::{CollectorReport, Failure, Journal, Report, Status, note};
-use crate::service::{Local, Service, Target};
-use crate::sink::{NO_LIMIT, Sink};
-use crate::timer::Timer;
+use crate::live::{Live, Module};
+use crate::login;
+use crate::report::{Failure, Report, Status, note};
+use crate::run::{Part, run_one, timed_run};
+use crate::service::{Local, Service};
+use crate::sink::Sink;
 
 /// Longest trivial request on the warm session.
 const REQUEST_LIMIT: Duration = Duration::from_secs(2);
-/// A collector is not started with less time than this.
-const SHORTEST_SLICE: Duration = Duration::from_millis(20);
 /// Kept back from the deadline for merging and encoding the page.
 const ENCODE_MARGIN: Duration = Duration::from_millis(50);
-
-/// A target with all that lives between its scrapes.
-pub struct Live<S: Service> {
-    /// The target.
-    pub target: Target<S>,
-    /// Its server's connection budget.
-    pub budget: Arc<Budget<S>>,
-    /// The last fresh login.
-    pub login: LastLogin,
-    /// Results of the collectors on a timer.
-    pub timer: Timer<S>,
-    /// What fails at present, for the log.
-    pub journal: Journal,
-}
-
-/// What a request selects and how it is limited; made once from the configuration.
-pub struct Module<S: Service> {
-    /// Its name.
-    pub name: String,
-    /// Longest scrape.
-    pub timeout: Duration,
-    /// Time between two fresh logins.
-    pub probe_interval: Duration,
-    /// Most series of one page.
-    pub max_series: usize,
-    /// All collectors.
-    pub entries: Vec<Entry<S>>,
-}
-
-/// One collector's samples and how it did.
-pub(crate) struct Part {
-    pub(crate) report: CollectorReport,
-    pub(crate) sink: Sink,
-    /// Our own cut-off fired in the middle of a request.
-    pub(crate) cut: bool,
-}
-
-impl Part {
-    fn without_run(name: &'static str, status: Status, note: Option<String>) -> Self {
-        let report = CollectorReport {
-            note,
-            ..CollectorReport::new(name, status)
-        };
-        Self {
-            report,
-            sink: Sink::new(0),
-            cut: false,
-        }
-    }
-}
 
 /// Scrapes `live` with the collectors of `module` that `selected` names, and returns the settled page.
 pub async fn scrape<S: Service>(live: &Live<S>, module: &Arc<Module<S>>, selected: &[usize], deadline: Deadline) -> (Sink, Report) {
@@ -223,9 +170,7 @@ async fn collect<S: Service>(
 
 /// Local collectors: they run whatever the connection does.
 async fn local<S: Service>(live: &Live<S>, entries: &[&Entry<S>], deadline: Deadline) -> Vec<Part> {
-    let here = Local {
-        state: Arc::clone(&live.target.state),
-    };
+    let here = Local { state: Arc::clone(&live.target.state) };
     let mut parts = Vec::new();
     for entry in entries {
         if let Runner::Local(run) = &entry.runner {
@@ -235,103 +180,19 @@ async fn local<S: Service>(live: &Live<S>, entries: &[&Entry<S>], deadline: Dead
     parts
 }
 
-/// Runs one collector over a session, within its slice; the server is told nine tenths of it.
-pub(crate) async fn run_one<S: Service>(entry: &Entry<S>, run: &dyn Run<S::Session>, session: &S::Session, deadline: Deadline) -> Part {
-    let slice = deadline.slice(entry.timeout);
-    let name = entry.about.name;
-    if slice.remaining() < SHORTEST_SLICE {
-        let text = "the time of this scrape was used up by the collectors before it".to_owned();
-        return Part::without_run(name, Status::TimedOut, Some(text));
-    }
-    // Rounded, so that a session is told again only when the slice has really changed.
-    let told = Duration::from_millis((slice.remaining().as_millis() as u64 + 50) / 100 * 90);
-    match slice.run(S::limit(session, told.max(SHORTEST_SLICE))).await {
-        Ok(Ok(())) => timed_run(entry, run, session, slice).await,
-        Ok(Err(error)) => Part::without_run(name, Status::Failed(error.kind), Some(note(&error))),
-        Err(_) => Part {
-            cut: true,
-            ..Part::without_run(name, Status::TimedOut, None)
-        },
-    }
-}
-
-/// Runs one collector within `slice`, times it and catches its panics.
-async fn timed_run<S: Service, T>(entry: &Entry<S>, run: &dyn Run<T>, session: &T, slice: Deadline) -> Part {
-    let name = entry.about.name;
-    match run.supports(session) {
-        Support::Yes => {}
-        Support::NotHere(why) => return Part::without_run(name, Status::NotHere, Some(format!("this server has none: {why}"))),
-        Support::Denied(grant) => return Part::without_run(name, Status::Denied, Some(format!("hint: {grant}"))),
-    }
-    let started = Instant::now();
-    let mut sink = Sink::new(NO_LIMIT);
-    let result = slice.run(AssertUnwindSafe(run.collect(session, &mut sink)).catch_unwind()).await;
-    let mut report = CollectorReport {
-        duration: started.elapsed(),
-        ..CollectorReport::new(name, Status::Ok)
-    };
-    let mut cut = false;
-    match result {
-        Ok(Ok(Ok(()))) => {
-            report.series = sink.series();
-            if report.series == 0 {
-                report.status = Status::Empty;
-            }
-            return Part { report, sink, cut };
-        }
-        Ok(Ok(Err(error))) => {
-            report.status = match error.kind {
-                ErrorKind::Permission => Status::Denied,
-                ErrorKind::Timeout => Status::TimedOut,
-                kind => Status::Failed(kind),
-            };
-            report.note = Some(note(&error));
-        }
-        Ok(Err(_panic)) => {
-            tracing::error!(collector = name, "the collector panicked; this is a bug of the exporter");
-            report.status = Status::Failed(ErrorKind::Internal);
-            report.note = Some("the collector panicked; this is a bug of the exporter".to_owned());
-            cut = true;
-        }
-        Err(_) => {
-            report.status = Status::TimedOut;
-            report.note = Some(format!("no answer within {} ms", report.duration.as_millis()));
-            cut = true;
-        }
-    }
-    Part {
-        report,
-        sink: Sink::new(0),
-        cut,
-    }
-}
-
 fn tell<S: Service>(live: &Live<S>, report: &Report) {
     let target = &live.target.name;
     let connect = report.failures.iter().find(|f| f.part == "connect");
     live.journal.note(target, "connect", connect.map(|f| (f.kind, f.note.as_str())));
     if connect.is_none() {
         let login = report.login.as_ref().and_then(|l| l.error);
-        live.journal.note(
-            target,
-            "login",
-            login.map(|kind| (kind, "a fresh login fails while the warm session works")),
-        );
+        live.journal.note(target, "login", login.map(|kind| (kind, "a fresh login fails while the warm session works")));
     }
     for c in &report.collectors {
         // Without a connection every collector fails; that was said once already.
         if connect.is_none() {
-            live.journal.note(
-                target,
-                c.name,
-                c.status.reason().map(|kind| (kind, c.note.as_deref().unwrap_or_default())),
-            );
+            live.journal.note(target, c.name, c.status.reason().map(|kind| (kind, c.note.as_deref().unwrap_or_default())));
         }
     }
-    tracing::debug!(
-        target_name = target,
-        up = report.up,
-        duration_ms = report.duration.as_millis() as u64,
-        "scraped"
-    );
+    tracing::debug!(target_name = target, up = report.up, duration_ms = report.duration.as_millis() as u64, "scraped");
 }

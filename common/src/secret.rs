@@ -50,10 +50,7 @@ impl Secret {
                 let shown = path.display();
                 let fail = |text: &str, hint: String| Err(CollectError::new(ErrorKind::Auth, format!("{text} {shown}")).hint(hint));
                 if is_open_to_all(path) {
-                    return fail(
-                        "every user of this machine can read or change the secret file",
-                        format!("chmod 640 {shown}"),
-                    );
+                    return fail("every user of this machine can read or change the secret file", format!("chmod 640 {shown}"));
                 }
                 match std::fs::read_to_string(path) {
                     Ok(text) if text.trim_end_matches(['\r', '\n']).is_empty() => {

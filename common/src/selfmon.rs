@@ -62,14 +62,7 @@ impl Answers {
 pub fn write(meta: &Meta, loaded: SystemTime, answers: &Answers, out: &mut Sink) {
     // Set by packagers; a build from a plain checkout has none.
     let revision = option_env!("SAGE_REVISION").unwrap_or("unknown");
-    put!(
-        out,
-        BUILD_INFO {
-            exporter: meta.name,
-            version: meta.version,
-            revision
-        } = 1
-    );
+    put!(out, BUILD_INFO { exporter: meta.name, version: meta.version, revision } = 1);
     put!(out, RELOAD_SUCCESS {} = 1);
     put!(out, RELOAD_TIME {} = loaded.duration_since(SystemTime::UNIX_EPOCH).ok());
     answers.write(out);
@@ -112,27 +105,12 @@ mod tests {
         let answers = Answers::default();
         answers.count(200);
         answers.count(999);
-        write(
-            &Meta {
-                name: "x",
-                product: "X",
-                port: 1,
-                version: "0",
-                members: "",
-            },
-            SystemTime::now(),
-            &answers,
-            &mut out,
-        );
+        write(&Meta { name: "x", product: "X", port: 1, version: "0", members: "" }, SystemTime::now(), &answers, &mut out);
         out.settle();
         let text = String::from_utf8(crate::expo::write(&out, crate::expo::Format::Text)).unwrap();
         assert!(text.contains("sage_http_requests_total{code=\"200\"} 1\n"), "{text}");
         for family in METRICS.iter() {
-            assert!(
-                text.contains(&format!("\n{}", family.name)),
-                "{} is missing from\n{text}",
-                family.name
-            );
+            assert!(text.contains(&format!("\n{}", family.name)), "{} is missing from\n{text}", family.name);
         }
     }
 }

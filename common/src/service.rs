@@ -135,10 +135,7 @@ pub struct Phases {
 
 impl Default for Phases {
     fn default() -> Self {
-        Self {
-            last: Instant::now(),
-            done: Vec::with_capacity(5),
-        }
+        Self { last: Instant::now(), done: Vec::with_capacity(5) }
     }
 }
 

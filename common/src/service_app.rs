@@ -16,12 +16,14 @@ use crate::deadline::Deadline;
 use crate::error::{CollectError, HttpError, Invalid};
 use crate::exporter::Program;
 use crate::flight::Flight;
+use crate::live::{Live, Module};
 use crate::report::{self, Failure, Journal, Report, Status};
-use crate::scrape::{Live, Module, scrape};
+use crate::scrape::scrape;
 use crate::service::{Meta, Service, Target, TargetOptions};
 use crate::sink::{NO_LIMIT, Sink};
 use crate::tasks::Tasks;
-use crate::timer::{self, Timer};
+use crate::timer::Timer;
+use crate::walk;
 
 /// The name of the target and module that a configuration without names has.
 const DEFAULT: &str = "default";
@@ -43,10 +45,7 @@ type Key = (String, String, Vec<usize>);
 impl<S: Service> ServiceApp<S> {
     fn target(&self, name: Option<&str>) -> Result<&Arc<Live<S>>, HttpError> {
         match name {
-            None => self
-                .targets
-                .first()
-                .ok_or_else(|| HttpError::bad_request("no target is configured")),
+            None => self.targets.first().ok_or_else(|| HttpError::bad_request("no target is configured")),
             Some(name) => self.targets.iter().find(|live| live.target.name == name).ok_or_else(|| {
                 HttpError::forbidden("this target is not in the configuration: /probe takes the names of configured targets, not addresses")
             }),
@@ -55,9 +54,7 @@ impl<S: Service> ServiceApp<S> {
 
     fn module(&self, name: Option<&str>) -> Result<&Arc<Module<S>>, HttpError> {
         let name = name.unwrap_or(DEFAULT);
-        self.modules
-            .get(name)
-            .ok_or_else(|| HttpError::bad_request(format!("unknown module {name:?}")))
+        self.modules.get(name).ok_or_else(|| HttpError::bad_request(format!("unknown module {name:?}")))
     }
 
     /// The collectors that a request selects, by their place in the table.
@@ -67,19 +64,9 @@ impl<S: Service> ServiceApp<S> {
             return Err(HttpError::bad_request(format!("unknown collector {unknown:?}")));
         }
         let wanted = |entry: &Entry<S>| {
-            if named.is_empty() {
-                entry.enabled
-            } else {
-                named.iter().any(|name| entry.about.is_called(name))
-            }
+            if named.is_empty() { entry.enabled } else { named.iter().any(|name| entry.about.is_called(name)) }
         };
-        Ok(module
-            .entries
-            .iter()
-            .enumerate()
-            .filter(|(_, e)| wanted(e))
-            .map(|(i, _)| i)
-            .collect())
+        Ok(module.entries.iter().enumerate().filter(|(_, e)| wanted(e)).map(|(i, _)| i).collect())
     }
 
     async fn page(&self, target: Option<&str>, ask: &Ask) -> Result<Sink, HttpError> {
@@ -98,11 +85,8 @@ impl<S: Service> ServiceApp<S> {
             Err(_) => {
                 // Who joined a scrape that ends after its own deadline gets at least this.
                 let error = CollectError::timeout("the scrape that runs already was not ready in time");
-                let report = Report {
-                    failures: vec![Failure::new("connect", &error)],
-                    duration: ask.accepted.elapsed(),
-                    ..Report::default()
-                };
+                let report =
+                    Report { failures: vec![Failure::new("connect", &error)], duration: ask.accepted.elapsed(), ..Report::default() };
                 report.write(&mut page);
                 S::compat(&report, &live.target.state, &mut page);
             }
@@ -123,9 +107,7 @@ impl<S: Service> App for ServiceApp<S> {
     fn probe(&self, ask: Ask) -> BoxFuture<'_, Result<Sink, HttpError>> {
         async move {
             let Some(target) = ask.one("target")?.map(str::to_owned) else {
-                return Err(HttpError::bad_request(
-                    "the parameter target is missing: /probe?target=NAME, a name from the configuration",
-                ));
+                return Err(HttpError::bad_request("the parameter target is missing: /probe?target=NAME, a name from the configuration"));
             };
             self.page(Some(&target), &ask).await
         }
@@ -137,16 +119,10 @@ impl<S: Service> App for ServiceApp<S> {
             None => "not scraped yet".to_owned(),
             Some(login) => {
                 let ago = login.at.elapsed().as_secs();
-                login.error.map_or_else(
-                    || format!("login worked {ago} s ago"),
-                    |kind| format!("login failed {ago} s ago: {kind}"),
-                )
+                login.error.map_or_else(|| format!("login worked {ago} s ago"), |kind| format!("login failed {ago} s ago: {kind}"))
             }
         };
-        self.targets
-            .iter()
-            .map(|live| (format!("{}: {}", live.target.name, live.target.options.describe()), state(live)))
-            .collect()
+        self.targets.iter().map(|live| (format!("{}: {}", live.target.name, live.target.options.describe()), state(live))).collect()
     }
 
     fn check(&self, deadline: Deadline) -> BoxFuture<'_, CheckResult> {
@@ -154,22 +130,12 @@ impl<S: Service> App for ServiceApp<S> {
             let (Ok(live), Ok(module)) = (self.target(None), self.module(None)) else {
                 return CheckResult::default();
             };
-            let enabled: Vec<usize> = module
-                .entries
-                .iter()
-                .enumerate()
-                .filter(|(_, e)| e.enabled)
-                .map(|(i, _)| i)
-                .collect();
-            let timed: Vec<usize> = enabled
-                .iter()
-                .copied()
-                .filter(|i| module.entries.get(*i).is_some_and(|e| e.every.is_some()))
-                .collect();
+            let enabled: Vec<usize> = module.entries.iter().enumerate().filter(|(_, e)| e.enabled).map(|(i, _)| i).collect();
+            let timed: Vec<usize> = enabled.iter().copied().filter(|i| module.entries.get(*i).is_some_and(|e| e.every.is_some())).collect();
             // The walk's results are part of the page only when they are there: run it first, if the server lets us in.
             let first = scrape(live, module, &[], deadline).await.1;
             if first.up {
-                deadline.run(timer::round(live, module, &timed, false)).await.ok();
+                deadline.run(walk::round(live, module, &timed, false)).await.ok();
             }
             let (_, mut report) = scrape(live, module, &enabled, deadline).await;
             for c in report.collectors.iter_mut().filter(|c| c.status == Status::Pending) {
@@ -191,12 +157,7 @@ impl<S: Service> Program for ServiceApp<S> {
 
     fn sections() -> Vec<Section> {
         let mut sections = vec![
-            Section {
-                collector: "",
-                help: "On every page.",
-                when: "each scrape",
-                metrics: report::METRICS,
-            },
+            Section { collector: "", help: "On every page.", when: "each scrape", metrics: report::METRICS },
             Section {
                 collector: "",
                 help: "About the exporter itself, on /metrics only.",
@@ -260,32 +221,18 @@ impl<S: Service> Program for ServiceApp<S> {
         let (tasks, budgets) = (Tasks::default(), Budgets::default());
         let mut targets = Vec::new();
         for (name, options) in &config.targets.0 {
-            options.validate().map_err(|e| Invalid {
-                message: format!("target {name}: {}", e.message),
-                hint: e.hint,
-            })?;
+            options.validate().map_err(|e| Invalid { message: format!("target {name}: {}", e.message), hint: e.hint })?;
             let live = Arc::new(Live {
                 budget: budgets.of(options.budget_key()),
-                target: Target {
-                    name: name.clone(),
-                    options: options.clone(),
-                    state: S::start(name, options, &tasks)?,
-                },
+                target: Target { name: name.clone(), options: options.clone(), state: S::start(name, options, &tasks)? },
                 login: Default::default(),
                 timer: Timer::default(),
                 journal: Journal::default(),
             });
             let walked = Arc::clone(&live);
-            tasks.keep("walk", move || timer::walk(Arc::clone(&walked)));
+            tasks.keep("walk", move || walk::walk(Arc::clone(&walked)));
             targets.push(live);
         }
-        Ok(Self {
-            config,
-            targets,
-            modules,
-            flight: Flight::default(),
-            offset: common.timeout_offset.0,
-            _tasks: tasks,
-        })
+        Ok(Self { config, targets, modules, flight: Flight::default(), offset: common.timeout_offset.0, _tasks: tasks })
     }
 }

@@ -110,14 +110,7 @@ pub const NO_LIMIT: usize = usize::MAX;
 impl Sink {
     /// An empty sink that takes `limit` series and counts what comes after them.
     pub fn new(limit: usize) -> Self {
-        Self {
-            families: Vec::new(),
-            by_name: HashMap::new(),
-            arena: String::new(),
-            series: 0,
-            limit,
-            dropped: BTreeMap::new(),
-        }
+        Self { families: Vec::new(), by_name: HashMap::new(), arena: String::new(), series: 0, limit, dropped: BTreeMap::new() }
     }
 
     /// Number of series held.
@@ -211,13 +204,7 @@ impl Sink {
             return *at;
         }
         let at = self.families.len();
-        self.families.push(Family {
-            name: name.to_owned(),
-            help: help.to_owned(),
-            kind,
-            labels: labels.to_vec(),
-            rows: Vec::new(),
-        });
+        self.families.push(Family { name: name.to_owned(), help: help.to_owned(), kind, labels: labels.to_vec(), rows: Vec::new() });
         self.by_name.insert(name.to_owned(), at);
         at
     }
@@ -229,13 +216,7 @@ impl Sink {
                 self.arena.push(SEPARATOR);
             }
             // Writing to a String cannot fail; a Display that claims to leaves the value short, never the page broken.
-            let _ = write!(
-                Sanitised {
-                    arena: &mut self.arena,
-                    left: MAX_LABEL_BYTES
-                },
-                "{v}"
-            );
+            let _ = write!(Sanitised { arena: &mut self.arena, left: MAX_LABEL_BYTES }, "{v}");
         }
         self.finish_row(family, start, value);
     }
@@ -322,11 +303,7 @@ impl fmt::Write for Sanitised<'_> {
             return Ok(());
         }
         for c in s.chars() {
-            let c = if c.is_control() && c != '\n' && c != '\t' {
-                char::REPLACEMENT_CHARACTER
-            } else {
-                c
-            };
+            let c = if c.is_control() && c != '\n' && c != '\t' { char::REPLACEMENT_CHARACTER } else { c };
             if c.len_utf8() > self.left {
                 self.left = 0;
                 break;
@@ -366,9 +343,7 @@ mod tests {
     }
 
     fn keys(sink: &Sink) -> Vec<(String, Vec<Vec<String>>)> {
-        sink.families()
-            .map(|f| (f.name().to_owned(), f.rows().map(|(v, _)| v.map(str::to_owned).collect()).collect()))
-            .collect()
+        sink.families().map(|f| (f.name().to_owned(), f.rows().map(|(v, _)| v.map(str::to_owned).collect()).collect())).collect()
     }
 
     #[test]
@@ -382,10 +357,7 @@ mod tests {
         assert_eq!(
             keys(&out),
             [
-                (
-                    "x_reads_total".into(),
-                    vec![vec!["a".to_owned(), "t2".into()], vec!["b".into(), "t1".into()]]
-                ),
+                ("x_reads_total".into(), vec![vec!["a".to_owned(), "t2".into()], vec!["b".into(), "t1".into()]]),
                 ("x_up".into(), vec![vec![String::new()]]),
             ]
         );
@@ -423,13 +395,7 @@ mod tests {
     #[test]
     fn label_values_are_cut_and_cleaned() {
         let mut out = Sink::new(10);
-        put!(
-            out,
-            READS {
-                db: "a\0b\u{1b}\n",
-                table: "é".repeat(100)
-            } = 1
-        );
+        put!(out, READS { db: "a\0b\u{1b}\n", table: "é".repeat(100) } = 1);
         let rows = keys(&out);
         let [db, table] = &rows[0].1[0][..] else { panic!("two labels") };
         assert_eq!(db, "a\u{fffd}b\u{fffd}\n");

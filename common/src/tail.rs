@@ -247,11 +247,7 @@ impl Tail {
                 let count = open.file.by_ref().take(MARK as u64).read_to_end(&mut open.mark)?;
                 open.offset = len.saturating_sub(MARK as u64) + count as u64;
                 // Half a line would be no line: its beginning was written before we came.
-                self.skip = if open.mark.last().is_none_or(|last| *last == b'\n') {
-                    Skip::No
-                } else {
-                    Skip::Whole
-                };
+                self.skip = if open.mark.last().is_none_or(|last| *last == b'\n') { Skip::No } else { Skip::Whole };
             }
             Ok(open)
         });
@@ -419,9 +415,7 @@ pub struct Window {
 
 impl Default for Window {
     fn default() -> Self {
-        Self {
-            buckets: [(0, 0); WINDOW as usize],
-        }
+        Self { buckets: [(0, 0); WINDOW as usize] }
     }
 }
 
@@ -463,11 +457,7 @@ impl Window {
     pub fn last_minute(&self, now: SystemTime) -> u64 {
         let now = second(now);
         let recent = |second: u64| second <= now && now - second < WINDOW;
-        self.buckets
-            .iter()
-            .filter(|(second, _)| recent(*second))
-            .map(|(_, count)| count)
-            .sum()
+        self.buckets.iter().filter(|(second, _)| recent(*second)).map(|(_, count)| count).sum()
     }
 }
 
@@ -502,13 +492,7 @@ mod tests {
     }
 
     fn append(path: &Path, bytes: impl AsRef<[u8]>) {
-        OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(path)
-            .unwrap()
-            .write_all(bytes.as_ref())
-            .unwrap();
+        OpenOptions::new().append(true).create(true).open(path).unwrap().write_all(bytes.as_ref()).unwrap();
     }
 
     /// The lines of one poll.
@@ -703,9 +687,7 @@ mod tests {
     fn reads_a_backlog_in_pieces() {
         let folder = Folder::new();
         let (path, mut tail) = tail(&folder);
-        let lines: Vec<_> = (0..100_000)
-            .map(|number| format!("line {number} with some more words in it"))
-            .collect();
+        let lines: Vec<_> = (0..100_000).map(|number| format!("line {number} with some more words in it")).collect();
         append(&path, lines.join("\n") + "\n");
         fs::rename(&path, folder.join("log.1")).unwrap();
         append(&path, "last\n");

@@ -1,34 +1,21 @@
-//! Collectors too dear for each scrape: run on their own interval, with the age of their data exposed.
+//! Results of the collectors that run on their own interval instead of at each scrape.
 //!
-//! One walk per target. Each step opens one connection over the spare slot, runs what is due there (timed Instance
-//! collectors in the target's own database, Database collectors in every member) and lets the slot go, so that the login
-//! probe is never kept waiting long. A walk that meets a server that is down waits and goes on where it stopped. Only
-//! targets that are being scraped are walked.
+//! A result is kept per module, collector and member, with its age. The last good samples stay when a run fails, and the
+//! success says so; those of a member that is gone are left out at once. The walk (walk.rs) fills this store.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::collector::{Entry, Runner, Scope};
-use crate::deadline::Deadline;
-use crate::error::{CollectError, ErrorKind};
-use crate::login;
-use crate::report::{CollectorReport, Status, note};
-use crate::scrape::{Live, Module, Part, run_one};
+use crate::collector::Entry;
+use crate::live::Module;
+use crate::report::{CollectorReport, Status};
+use crate::run::Part;
 use crate::service::Service;
 use crate::sink::{NO_LIMIT, Sink};
-
-/// Time between two runs of a collector on a timer that says nothing else.
-pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(300);
-
-/// Longest step of a walk: one connection to one member.
-const STEP_LIMIT: Duration = Duration::from_secs(15);
-
-/// How long a walk waits before it asks a server again that did not let it in.
-const RETRY: Duration = Duration::from_secs(15);
 
 /// A module that nobody has asked for this long is not walked any more.
 const FORGET: Duration = Duration::from_secs(900);
@@ -62,13 +49,7 @@ struct Cell {
 
 impl<S: Service> Default for Timer<S> {
     fn default() -> Self {
-        Self {
-            inner: Mutex::new(Inner {
-                cells: BTreeMap::new(),
-                modules: BTreeMap::new(),
-            }),
-            wake: Notify::new(),
-        }
+        Self { inner: Mutex::new(Inner { cells: BTreeMap::new(), modules: BTreeMap::new() }), wake: Notify::new() }
     }
 }
 
@@ -84,11 +65,7 @@ impl<S: Service> Timer<S> {
         match inner.modules.get_mut(&module.name) {
             Some(used) if Arc::ptr_eq(&used.module, module) => used.asked = now,
             _ => {
-                let used = InUse {
-                    module: Arc::clone(module),
-                    asked: now,
-                    started: BTreeMap::new(),
-                };
+                let used = InUse { module: Arc::clone(module), asked: now, started: BTreeMap::new() };
                 inner.modules.insert(module.name.clone(), used);
                 self.wake.notify_one();
             }
@@ -102,11 +79,7 @@ impl<S: Service> Timer<S> {
         let mut parts = Vec::new();
         for entry in entries.iter().filter(|entry| entry.every.is_some()) {
             let name = entry.about.name;
-            let mut part = Part {
-                report: CollectorReport::new(name, Status::Pending),
-                sink: Sink::new(NO_LIMIT),
-                cut: false,
-            };
+            let mut part = Part { report: CollectorReport::new(name, Status::Pending), sink: Sink::new(NO_LIMIT), cut: false };
             for ((_, _, member), cell) in inner.cells.iter().filter(|(key, _)| key.0 == module.name && key.1 == name) {
                 if let (Some(member), Some(members)) = (member, members)
                     && !members.contains(member)
@@ -121,7 +94,7 @@ impl<S: Service> Timer<S> {
         parts
     }
 
-    fn store(&self, module: &str, member: Option<&str>, part: Part) {
+    pub(crate) fn store(&self, module: &str, member: Option<&str>, part: Part) {
         let key = (module.to_owned(), part.report.name, member.map(str::to_owned));
         let mut inner = self.inner();
         let good = match part.report.status.reason() {
@@ -133,50 +106,39 @@ impl<S: Service> Timer<S> {
     }
 
     /// Forgets results of members that are gone and of modules that nobody uses.
-    fn forget(&self, module: &str, members: &[String]) {
-        self.inner()
-            .cells
-            .retain(|(m, _, member), _| m != module || member.as_ref().is_none_or(|member| members.contains(member)));
+    pub(crate) fn forget(&self, module: &str, members: &[String]) {
+        self.inner().cells.retain(|(m, _, member), _| m != module || member.as_ref().is_none_or(|member| members.contains(member)));
+    }
+
+    /// Returns when a module is asked for that was not in use before.
+    pub(crate) async fn asked_anew(&self) {
+        self.wake.notified().await;
     }
 
     /// The module with the collector that is due first, all its collectors due with it, and when.
-    fn next(&self) -> Option<(Instant, Arc<Module<S>>, Vec<usize>)> {
+    pub(crate) fn next(&self) -> Option<(Instant, Arc<Module<S>>, Vec<usize>)> {
         let mut inner = self.inner();
         inner.modules.retain(|_, used| used.asked.elapsed() < FORGET);
         let due = |used: &InUse<S>, entry: &Entry<S>| {
             let every = entry.every?;
-            Some(
-                used.started
-                    .get(entry.about.name)
-                    .map_or_else(Instant::now, |started| *started + every),
-            )
+            Some(used.started.get(entry.about.name).map_or_else(Instant::now, |started| *started + every))
         };
         inner
             .modules
             .values()
             .filter_map(|used| {
-                let first = used
-                    .module
-                    .entries
-                    .iter()
-                    .filter(|e| e.enabled)
-                    .filter_map(|e| due(used, e))
-                    .min()?;
+                let first = used.module.entries.iter().filter(|e| e.enabled).filter_map(|e| due(used, e)).min()?;
                 let together = used.module.entries.iter().enumerate().filter(|(_, e)| e.enabled);
-                let together = together
-                    .filter(|(_, e)| due(used, e).is_some_and(|at| at <= first))
-                    .map(|(i, _)| i)
-                    .collect();
+                let together = together.filter(|(_, e)| due(used, e).is_some_and(|at| at <= first)).map(|(i, _)| i).collect();
                 Some((first, Arc::clone(&used.module), together))
             })
             .min_by_key(|(at, _, _)| *at)
     }
 
-    fn started(&self, module: &Module<S>, entries: &[usize]) {
+    pub(crate) fn started(&self, module: &Module<S>, entries: &[usize]) {
         if let Some(used) = self.inner().modules.get_mut(&module.name) {
             let now = Instant::now();
-            used.started
-                .extend(entries.iter().filter_map(|i| module.entries.get(*i)).map(|e| (e.about.name, now)));
+            used.started.extend(entries.iter().filter_map(|i| module.entries.get(*i)).map(|e| (e.about.name, now)));
         }
     }
 }
@@ -201,118 +163,4 @@ impl Cell {
             report.note.clone_from(&self.last.note);
         }
     }
-}
-
-/// Walks a target for as long as the exporter runs.
-pub async fn walk<S: Service>(live: Arc<Live<S>>) {
-    loop {
-        let Some((at, module, due)) = live.timer.next() else {
-            live.timer.wake.notified().await;
-            continue;
-        };
-        tokio::select! {
-            () = tokio::time::sleep_until(at) => {}
-            // A module that was not in use before may be due sooner.
-            () = live.timer.wake.notified() => continue,
-        }
-        live.timer.started(&module, &due);
-        round(&live, &module, &due, true).await;
-    }
-}
-
-/// Runs the timed collectors `due` of `module` once, in the target's own database and in every member. With `patient`, a
-/// server that does not let us in is asked again until it does; else the round ends there.
-pub async fn round<S: Service>(live: &Live<S>, module: &Arc<Module<S>>, due: &[usize], patient: bool) {
-    let entries: Vec<&Entry<S>> = due.iter().filter_map(|i| module.entries.get(*i)).collect();
-    let per_member = entries.iter().any(|entry| entry.about.scope == Scope::Database);
-    let mut todo: VecDeque<Option<String>> = VecDeque::from([None]);
-    while let Some(member) = todo.front().cloned() {
-        let deadline = Deadline::after(STEP_LIMIT);
-        match step(live, module, &entries, member.as_deref(), per_member, deadline).await {
-            Ok(members) => {
-                todo.pop_front();
-                if let Some(members) = members {
-                    live.timer.forget(&module.name, &members);
-                    todo.extend(members.into_iter().map(Some));
-                }
-            }
-            Err(error) if patient && is_outage(error.kind) => tokio::time::sleep(RETRY).await,
-            Err(_) => {
-                todo.pop_front();
-            }
-        }
-    }
-}
-
-/// One step: a connection to the target's own database (`None`) or to a member. Returns the members after the first.
-async fn step<S: Service>(
-    live: &Live<S>,
-    module: &Module<S>,
-    entries: &[&Entry<S>],
-    member: Option<&str>,
-    list_members: bool,
-    deadline: Deadline,
-) -> Result<Option<Vec<String>>, CollectError> {
-    let scope = if member.is_some() { Scope::Database } else { Scope::Instance };
-    let here = || entries.iter().filter(|entry| entry.about.scope == scope);
-    let slot = deadline
-        .run(live.budget.spare())
-        .await
-        .map_err(|_| CollectError::new(ErrorKind::Overloaded, "the spare connection is in use"))?;
-    // Recorded nowhere: a connect at the timer's pace must not stand for the login probe's.
-    let session = match login::fresh(&live.target, member, deadline, None).await {
-        Ok(session) => session,
-        Err(error) => {
-            for entry in here() {
-                let report = CollectorReport {
-                    note: Some(note(&error)),
-                    ..CollectorReport::new(entry.about.name, Status::Failed(error.kind))
-                };
-                live.timer.store(
-                    &module.name,
-                    member,
-                    Part {
-                        report,
-                        sink: Sink::new(0),
-                        cut: false,
-                    },
-                );
-            }
-            return Err(error);
-        }
-    };
-    let mut members = None;
-    if member.is_none() && list_members {
-        members = Some(
-            deadline
-                .run(S::members(&session))
-                .await
-                .map_err(|_| CollectError::timeout("list the databases"))??,
-        );
-    }
-    let mut cut = false;
-    for entry in here() {
-        let Runner::Remote(run) = &entry.runner else { continue };
-        let part = run_one(entry, run.as_ref(), &session, deadline).await;
-        cut |= part.cut;
-        live.timer.store(&module.name, member, part);
-        if cut {
-            break;
-        }
-    }
-    if cut {
-        S::cancel(session).await;
-    } else {
-        S::close(session).await;
-    }
-    drop(slot);
-    Ok(members)
-}
-
-/// True when the server as a whole does not let us in, so that the next database would fare no better.
-const fn is_outage(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::Resolve | ErrorKind::Refused | ErrorKind::Connect | ErrorKind::Starting | ErrorKind::Overloaded | ErrorKind::Timeout
-    )
 }

@@ -58,10 +58,7 @@ impl Site {
     pub async fn answer<B>(&self, request: Request<B>) -> Answer {
         let answer = match std::panic::AssertUnwindSafe(self.route(request)).catch_unwind().await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => plain(
-                StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-                error.message + "\n",
-            ),
+            Ok(Err(error)) => plain(StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), error.message + "\n"),
             Err(_) => {
                 tracing::error!("a request handler panicked; this is a bug of the exporter");
                 plain(StatusCode::INTERNAL_SERVER_ERROR, "internal error, see the exporter's log\n")
@@ -75,10 +72,7 @@ impl Site {
         let path = request.uri().path();
         let metrics = path == self.telemetry_path;
         if !metrics && !matches!(path, "/" | "/probe" | "/-/healthy" | "/-/ready") {
-            return Err(HttpError {
-                status: 404,
-                message: format!("nothing is served here; metrics are at {}", self.telemetry_path),
-            });
+            return Err(HttpError { status: 404, message: format!("nothing is served here; metrics are at {}", self.telemetry_path) });
         }
         if request.method() != Method::GET && request.method() != Method::HEAD {
             let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
@@ -88,10 +82,7 @@ impl Site {
         match path {
             _ if metrics => self.metrics(&request, true).await,
             "/probe" => self.metrics(&request, false).await,
-            "/-/ready" if self.stopping.load(Ordering::Relaxed) => Err(HttpError {
-                status: 503,
-                message: "stopping".to_owned(),
-            }),
+            "/-/ready" if self.stopping.load(Ordering::Relaxed) => Err(HttpError { status: 503, message: "stopping".to_owned() }),
             "/-/ready" => Ok(plain(StatusCode::OK, "ready\n")),
             "/-/healthy" => Ok(plain(StatusCode::OK, "healthy\n")),
             _ => Ok(html(landing::page(self.app.as_ref(), &self.telemetry_path))),
@@ -101,19 +92,12 @@ impl Site {
     async fn metrics<B>(&self, request: &Request<B>, own: bool) -> Result<Answer, HttpError> {
         let headers = request.headers();
         let timeout = match headers.get(TIMEOUT_HEADER) {
-            Some(value) => Some(
-                value
-                    .to_str()
-                    .map_err(|_| HttpError::bad_request(format!("{TIMEOUT_HEADER} is not text")))?,
-            ),
+            Some(value) => Some(value.to_str().map_err(|_| HttpError::bad_request(format!("{TIMEOUT_HEADER} is not text")))?),
             None => None,
         };
         let ask = Ask::parse(request.uri().query().unwrap_or_default(), timeout)?;
         let Ok(_permit) = self.scrapes.try_acquire() else {
-            return Err(HttpError {
-                status: 503,
-                message: "too many scrapes at once (--web.max-requests)".to_owned(),
-            });
+            return Err(HttpError { status: 503, message: "too many scrapes at once (--web.max-requests)".to_owned() });
         };
         let mut page = Sink::new(NO_LIMIT);
         if own {
@@ -150,12 +134,8 @@ fn exposition(page: &Sink, headers: &HeaderMap) -> Answer {
 fn plain(status: StatusCode, text: impl Into<String>) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::from(text.into())));
     *answer.status_mut() = status;
-    answer
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    answer
-        .headers_mut()
-        .insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    answer.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
     answer
 }
 
@@ -163,9 +143,6 @@ fn html(text: String) -> Answer {
     let mut answer = plain(StatusCode::OK, text);
     let h = answer.headers_mut();
     h.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    h.insert(
-        "content-security-policy",
-        HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'"),
-    );
+    h.insert("content-security-policy", HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'"));
     answer
 }

@@ -34,9 +34,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// The address cannot be read or bound; says which.
 pub async fn bind(address: &str) -> Result<TcpListener, Invalid> {
     let refuse = |why: String| Invalid::new(format!("--web.listen-address {address}: {why}"));
-    let full = address
-        .strip_prefix(':')
-        .map_or_else(|| address.to_owned(), |port| format!("[::]:{port}"));
+    let full = address.strip_prefix(':').map_or_else(|| address.to_owned(), |port| format!("[::]:{port}"));
     let addresses = tokio::net::lookup_host(&full)
         .await
         .map_err(|e| refuse(e.to_string()).hint("write host:port, such as 127.0.0.1:9187, or :9187 for all addresses of this machine"))?;
@@ -48,10 +46,8 @@ pub async fn bind(address: &str) -> Result<TcpListener, Invalid> {
         }
     }
     Err(match last {
-        Some(e) if e.kind() == std::io::ErrorKind::AddrInUse => refuse("another process listens there".to_owned()).hint(format!(
-            "see which one: ss -ltnp 'sport = :{}'",
-            full.rsplit(':').next().unwrap_or_default()
-        )),
+        Some(e) if e.kind() == std::io::ErrorKind::AddrInUse => refuse("another process listens there".to_owned())
+            .hint(format!("see which one: ss -ltnp 'sport = :{}'", full.rsplit(':').next().unwrap_or_default())),
         Some(e) => refuse(e.to_string()),
         None => refuse("the name has no address".to_owned()),
     })

@@ -46,11 +46,7 @@ pub async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, CollectError
 /// As `connect`; also when this machine does not have `source`.
 pub async fn connect_from(source: IpAddr, address: SocketAddr) -> Result<TcpStream, CollectError> {
     let failed = |e| CollectError::io(format!("connect to {address} from {source}"), e);
-    let socket = if source.is_ipv4() {
-        TcpSocket::new_v4()
-    } else {
-        TcpSocket::new_v6()
-    };
+    let socket = if source.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
     let socket = socket.map_err(failed)?;
     socket.bind(SocketAddr::new(source, 0)).map_err(failed)?;
     let stream = socket.connect(address).await.map_err(failed)?;
@@ -90,10 +86,7 @@ mod tests {
         let e = resolve("no-such-host.invalid", 1).await.unwrap_err();
         assert_eq!(
             (e.kind, e.hint.as_deref()),
-            (
-                ErrorKind::Resolve,
-                Some("ask the resolver of this machine: getent hosts no-such-host.invalid")
-            )
+            (ErrorKind::Resolve, Some("ask the resolver of this machine: getent hosts no-such-host.invalid"))
         );
     }
 }

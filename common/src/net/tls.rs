@@ -68,11 +68,7 @@ pub struct Handshake {
 
 impl Default for Handshake {
     fn default() -> Self {
-        Self {
-            versions: rustls::ALL_VERSIONS.to_vec(),
-            protocols: Vec::new(),
-            shown: None,
-        }
+        Self { versions: rustls::ALL_VERSIONS.to_vec(), protocols: Vec::new(), shown: None }
     }
 }
 
@@ -96,11 +92,7 @@ pub fn client_config_for(options: &TlsOptions, handshake: Handshake) -> Result<A
         .map_err(|e| refuse("prepare TLS".to_owned()).caused_by(e))?;
     let verifier = verifier(options, provider)?;
     // A resumed session shows no certificate, so what is recorded is not resumed.
-    let resumption = if handshake.shown.is_some() {
-        Resumption::disabled()
-    } else {
-        Resumption::default()
-    };
+    let resumption = if handshake.shown.is_some() { Resumption::disabled() } else { Resumption::default() };
     let verifier = match handshake.shown {
         Some(shown) => Arc::new(Recording { inner: verifier, shown }),
         None => verifier,
@@ -110,15 +102,11 @@ pub fn client_config_for(options: &TlsOptions, handshake: Handshake) -> Result<A
         (Some(cert), Some(key)) => {
             let chain = certificates(cert)?;
             let key = PrivateKeyDer::from_pem_file(key).map_err(|e| refuse(format!("read the key file {}", key.display())).caused_by(e))?;
-            builder
-                .with_client_auth_cert(chain, key)
-                .map_err(|e| refuse("use the client certificate".to_owned()).caused_by(e))?
+            builder.with_client_auth_cert(chain, key).map_err(|e| refuse("use the client certificate".to_owned()).caused_by(e))?
         }
         (None, None) => builder.with_no_client_auth(),
         _ => {
-            return Err(refuse(
-                "a client certificate needs both its certificate and its key file".to_owned(),
-            ));
+            return Err(refuse("a client certificate needs both its certificate and its key file".to_owned()));
         }
     };
     config.alpn_protocols = handshake.protocols;
@@ -134,14 +122,7 @@ fn verifier(options: &TlsOptions, provider: Arc<CryptoProvider>) -> Result<Arc<d
             let inner = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
                 .build()
                 .map_err(|e| CollectError::new(ErrorKind::Tls, "prepare the certificate check").caused_by(e))?;
-            if verify == Verify::Full {
-                inner
-            } else {
-                Arc::new(Lenient {
-                    inner: Some(inner),
-                    provider,
-                })
-            }
+            if verify == Verify::Full { inner } else { Arc::new(Lenient { inner: Some(inner), provider }) }
         }
     })
 }
@@ -188,15 +169,10 @@ fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, CollectError> {
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, CollectError> {
     let refuse = |text: &str| CollectError::new(ErrorKind::Tls, format!("{text} {}", file.display()));
-    let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file)
-        .map_err(|e| refuse("read the certificate file").caused_by(e))?
-        .collect();
+    let found: Result<Vec<_>, _> =
+        CertificateDer::pem_file_iter(file).map_err(|e| refuse("read the certificate file").caused_by(e))?.collect();
     let found = found.map_err(|e| refuse("read the certificate file").caused_by(e))?;
-    if found.is_empty() {
-        Err(refuse("there is no PEM certificate in"))
-    } else {
-        Ok(found)
-    }
+    if found.is_empty() { Err(refuse("there is no PEM certificate in")) } else { Ok(found) }
 }
 
 /// A verifier that keeps the chain before it asks the real one.
@@ -217,8 +193,7 @@ impl ServerCertVerifier for Recording {
     ) -> Result<ServerCertVerified, rustls::Error> {
         let chain = std::iter::once(end_entity).chain(intermediates);
         *self.shown.0.lock().unwrap_or_else(PoisonError::into_inner) = chain.map(|c| c.clone().into_owned()).collect();
-        self.inner
-            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
     }
 
     fn verify_tls12_signature(

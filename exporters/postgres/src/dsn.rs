@@ -152,13 +152,10 @@ mod tests {
         );
         assert_eq!(params("postgres://[::1]:1/"), pairs(&[("host", "::1"), ("port", "1")]));
         assert_eq!(params("postgresql://%2Frun%2Fpg/x"), pairs(&[("host", "/run/pg"), ("dbname", "x")]));
+        assert_eq!(params("postgresql:///x?host=/run/pg"), pairs(&[("dbname", "x"), ("host", "/run/pg")]));
         assert_eq!(
-            params("postgresql:///x?host=/run/pg"),
-            pairs(&[("dbname", "x"), ("host", "/run/pg")])
-        );
-        assert_eq!(
-            parse_uri("localhost:5432/postgres?sslmode=disable").unwrap().get("port"),
-            Some("5432")
+            parse_uri("localhost:5432/postgres").unwrap().params,
+            pairs(&[("host", "localhost"), ("port", "5432"), ("dbname", "postgres")])
         );
     }
 
@@ -166,13 +163,7 @@ mod tests {
     fn keyword_value_pairs() {
         assert_eq!(
             params(r"host=localhost  port = 5432 user='my user' password='p@$$w0rd#=?{%}\'\\ :/' dbname="),
-            pairs(&[
-                ("host", "localhost"),
-                ("port", "5432"),
-                ("user", "my user"),
-                ("password", r"p@$$w0rd#=?{%}'\ :/"),
-                ("dbname", "")
-            ])
+            pairs(&[("host", "localhost"), ("port", "5432"), ("user", "my user"), ("password", r"p@$$w0rd#=?{%}'\ :/"), ("dbname", "")])
         );
         assert_eq!(params(r"password=a\ b"), pairs(&[("password", "a b")]));
         assert_eq!(params(""), pairs(&[]));

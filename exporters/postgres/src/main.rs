@@ -3,6 +3,7 @@
 mod collectors;
 mod dsn;
 mod error;
+mod log;
 mod options;
 mod service;
 mod session;

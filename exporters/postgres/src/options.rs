@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::dsn::{self, Dsn};
 
+/// The name that DBAs see in pg_stat_activity.
+pub const APPLICATION_NAME: &str = "sage-postgres-exporter";
+
 /// One server, as the configuration file has it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -52,11 +55,7 @@ impl Default for Options {
     fn default() -> Self {
         let socket = "/var/run/postgresql";
         Self {
-            host: if std::path::Path::new(socket).is_dir() {
-                socket.to_owned()
-            } else {
-                "localhost".to_owned()
-            },
+            host: if std::path::Path::new(socket).is_dir() { socket.to_owned() } else { "localhost".to_owned() },
             port: 5432,
             user: "sage".to_owned(),
             database: "postgres".to_owned(),
@@ -146,8 +145,7 @@ impl Options {
 
     /// The mode in force.
     pub fn ssl_mode(&self) -> SslMode {
-        self.sslmode
-            .unwrap_or(if self.is_local() { SslMode::Prefer } else { SslMode::VerifyFull })
+        self.sslmode.unwrap_or(if self.is_local() { SslMode::Prefer } else { SslMode::VerifyFull })
     }
 
     /// The TLS client's options in force.
@@ -185,15 +183,7 @@ impl Options {
             }
         }
         self.overlay_data_source(&var)?;
-        let Flags {
-            host,
-            port,
-            user,
-            database,
-            password_file,
-            sslmode,
-            log_file,
-        } = flags.clone();
+        let Flags { host, port, user, database, password_file, sslmode, log_file } = flags.clone();
         self.host = host.unwrap_or_else(|| self.host.clone());
         self.port = port.unwrap_or(self.port);
         self.user = user.unwrap_or_else(|| self.user.clone());
@@ -214,21 +204,13 @@ impl Options {
             let text = std::fs::read_to_string(&path).map_err(|e| Invalid::new(format!("{file}: {path}: {e}")))?;
             Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
         };
-        let explain = |name: &'static str| {
-            move |e: Invalid| Invalid {
-                message: format!("{name}: {}", e.message),
-                hint: e.hint,
-            }
-        };
+        let explain = |name: &'static str| move |e: Invalid| Invalid { message: format!("{name}: {}", e.message), hint: e.hint };
         if let Some(text) = var("DATA_SOURCE_NAME") {
             let dsn = dsn::parse(&text).map_err(explain("DATA_SOURCE_NAME"))?;
             return self.apply(dsn, "DATA_SOURCE_NAME");
         }
         if let Some(text) = read("DATA_SOURCE_URI", "DATA_SOURCE_URI_FILE")? {
-            let bare = text
-                .strip_prefix("postgresql://")
-                .or_else(|| text.strip_prefix("postgres://"))
-                .unwrap_or(&text);
+            let bare = text.strip_prefix("postgresql://").or_else(|| text.strip_prefix("postgres://")).unwrap_or(&text);
             self.apply(dsn::parse_uri(bare).map_err(explain("DATA_SOURCE_URI"))?, "DATA_SOURCE_URI")?;
         }
         if let Some(user) = read("DATA_SOURCE_USER", "DATA_SOURCE_USER_FILE")? {
@@ -258,11 +240,7 @@ impl Options {
                     .hint("name each server as a target of its own"));
             }
             "host" | "hostaddr" => self.host = value,
-            "port" => {
-                self.port = value
-                    .parse()
-                    .map_err(|_| Invalid::new(format!("{origin}: the port is not a number from 1 to 65535")))?
-            }
+            "port" => self.port = value.parse().map_err(|_| Invalid::new(format!("{origin}: the port is not a number from 1 to 65535")))?,
             "user" => self.user = value,
             "password" => self.password = Some(Secret::Environment(origin, value.into())),
             "dbname" => self.database = value,
@@ -303,11 +281,7 @@ impl TargetOptions for Options {
     }
 
     fn describe(&self) -> String {
-        let at = if self.is_socket() {
-            format!("{}/.s.PGSQL.{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
-        };
+        let at = if self.is_socket() { format!("{}/.s.PGSQL.{}", self.host, self.port) } else { format!("{}:{}", self.host, self.port) };
         format!("{at} database {} as {}", self.database, self.user)
     }
 
@@ -326,15 +300,8 @@ impl TargetOptions for Options {
 mod tests {
     use super::*;
 
-    const NO_FLAGS: Flags = Flags {
-        host: None,
-        port: None,
-        user: None,
-        database: None,
-        password_file: None,
-        sslmode: None,
-        log_file: None,
-    };
+    const NO_FLAGS: Flags =
+        Flags { host: None, port: None, user: None, database: None, password_file: None, sslmode: None, log_file: None };
 
     fn with(vars: &[(&'static str, &str)], flags: &Flags) -> Result<Options, Invalid> {
         let mut options = Options::default();
@@ -344,50 +311,26 @@ mod tests {
 
     #[test]
     fn flags_before_data_source_before_pg() {
-        let vars = [
-            ("PGHOST", "a"),
-            ("PGPORT", "1"),
-            ("PGUSER", "u"),
-            ("DATA_SOURCE_NAME", "host=b user=v"),
-        ];
-        let o = with(
-            &vars,
-            &Flags {
-                user: Some("w".into()),
-                ..NO_FLAGS
-            },
-        )
-        .unwrap();
+        let vars = [("PGHOST", "a"), ("PGPORT", "1"), ("PGUSER", "u"), ("DATA_SOURCE_NAME", "host=b user=v")];
+        let o = with(&vars, &Flags { user: Some("w".into()), ..NO_FLAGS }).unwrap();
         assert_eq!((o.host.as_str(), o.port, o.user.as_str()), ("b", 1, "w"));
     }
 
     #[test]
     fn the_peer_s_three_variables() {
-        let o = with(
-            &[
-                ("DATA_SOURCE_URI", "db:5433/app?sslmode=disable"),
-                ("DATA_SOURCE_USER", "u"),
-                ("DATA_SOURCE_PASS", "p@#/"),
-            ],
-            &NO_FLAGS,
-        )
-        .unwrap();
-        assert_eq!(
-            (o.host.as_str(), o.port, o.database.as_str(), o.sslmode),
-            ("db", 5433, "app", Some(SslMode::Disable))
-        );
+        let o =
+            with(&[("DATA_SOURCE_URI", "db:5433/app?sslmode=disable"), ("DATA_SOURCE_USER", "u"), ("DATA_SOURCE_PASS", "p@#/")], &NO_FLAGS)
+                .unwrap();
+        assert_eq!((o.host.as_str(), o.port, o.database.as_str(), o.sslmode), ("db", 5433, "app", Some(SslMode::Disable)));
         assert_eq!(o.secret().unwrap().read().unwrap(), "p@#/");
         assert_eq!(o.describe(), "db:5433 database app as u");
     }
 
     #[test]
     fn errors_name_the_variable_and_hold_no_secret() {
-        for (var, text) in [
-            ("DATA_SOURCE_NAME", "host=a password='canary"),
-            ("DATA_SOURCE_NAME", "canary=1"),
-            ("PGPORT", "canary"),
-            ("PGSSLMODE", "nope"),
-        ] {
+        for (var, text) in
+            [("DATA_SOURCE_NAME", "host=a password='canary"), ("DATA_SOURCE_NAME", "canary=1"), ("PGPORT", "canary"), ("PGSSLMODE", "nope")]
+        {
             let e = with(&[(var, text)], &NO_FLAGS).unwrap_err();
             assert!(e.message.contains(var) || e.message.contains("sslmode"), "{e}");
             assert!(!e.message.contains("='canary"), "{e}");
@@ -396,10 +339,7 @@ mod tests {
 
     #[test]
     fn remote_servers_are_verified_unless_told_otherwise() {
-        assert_eq!(
-            with(&[("PGHOST", "db.example")], &NO_FLAGS).unwrap().ssl_mode(),
-            SslMode::VerifyFull
-        );
+        assert_eq!(with(&[("PGHOST", "db.example")], &NO_FLAGS).unwrap().ssl_mode(), SslMode::VerifyFull);
         assert_eq!(with(&[("PGHOST", "127.0.0.1")], &NO_FLAGS).unwrap().ssl_mode(), SslMode::Prefer);
     }
 }

@@ -36,13 +36,8 @@ sage_common::metrics! {
 pub struct Postgres;
 
 impl Service for Postgres {
-    const META: Meta = Meta {
-        name: "postgres",
-        product: "PostgreSQL",
-        port: 9187,
-        version: env!("CARGO_PKG_VERSION"),
-        members: "databases",
-    };
+    const META: Meta =
+        Meta { name: "postgres", product: "PostgreSQL", port: 9187, version: env!("CARGO_PKG_VERSION"), members: "databases" };
     const REASONS: &'static [&'static str] = &[NO_DATABASE];
     const COMPAT: &'static [Info] = METRICS;
     type Options = Options;

@@ -16,12 +16,9 @@ use tokio_postgres::types::{FromSqlOwned, ToSql};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage, Statement};
 
 use crate::error::convert;
-use crate::options::Options;
-use crate::state::LogPlace;
+use crate::log::LogPlace;
+use crate::options::{APPLICATION_NAME, Options};
 use crate::wire;
-
-/// The name that DBAs see in pg_stat_activity.
-pub const APPLICATION_NAME: &str = "sage-postgres-exporter";
 
 /// PostgreSQL versions as server_version_num has them.
 pub const V14: u32 = 140_000;
@@ -100,10 +97,7 @@ impl Pg {
             let _ = connection.await;
         });
         phases.end("login");
-        let answer = client
-            .simple_query(GREETING)
-            .await
-            .map_err(|e| convert("ask the server who it is", e))?;
+        let answer = client.simple_query(GREETING).await.map_err(|e| convert("ask the server who it is", e))?;
         let (facts, standby) =
             read_facts(&answer).ok_or_else(|| CollectError::new(ErrorKind::Decode, "the server does not say who it is"))?;
         phases.end("request");
@@ -195,10 +189,7 @@ impl Pg {
             convert("query", e)
         })?;
         if rows.len() > MAX_ROWS {
-            return Err(CollectError::new(
-                ErrorKind::Limit,
-                format!("the answer has more than {MAX_ROWS} rows"),
-            ));
+            return Err(CollectError::new(ErrorKind::Limit, format!("the answer has more than {MAX_ROWS} rows")));
         }
         Ok(rows)
     }
@@ -208,11 +199,7 @@ impl Pg {
     /// # Errors
     /// As `rows`; `Decode` when there is none.
     pub async fn one(&self, sql: &'static str) -> Result<Row, CollectError> {
-        self.rows(sql)
-            .await?
-            .into_iter()
-            .next()
-            .ok_or_else(|| CollectError::new(ErrorKind::Decode, "the answer has no row"))
+        self.rows(sql).await?.into_iter().next().ok_or_else(|| CollectError::new(ErrorKind::Decode, "the answer has no row"))
     }
 
     async fn prepare(&self, sql: &'static str) -> Result<Statement, CollectError> {
@@ -221,10 +208,7 @@ impl Pg {
             return Ok(statement);
         }
         let statement = self.client.prepare(sql).await.map_err(|e| convert("prepare", e))?;
-        self.prepared
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(sql, statement.clone());
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner).insert(sql, statement.clone());
         Ok(statement)
     }
 
@@ -235,12 +219,7 @@ impl Pg {
 
     /// Ends the session and waits until the server has let go of it.
     pub async fn close(self) {
-        let Self {
-            client,
-            mut driver,
-            prepared,
-            ..
-        } = self;
+        let Self { client, mut driver, prepared, .. } = self;
         // The client first: a statement that outlives it need not be closed on the server one by one.
         drop(client);
         drop(prepared);
@@ -254,10 +233,7 @@ impl Pg {
             let stream = wire::open(&self.options, &mut Phases::default()).await?;
             token.cancel_query_raw(stream, NoTls).await.map_err(|e| convert("cancel", e))
         };
-        if let Ok(Err(error)) | Err(error) = tokio::time::timeout(ENDING, cancel)
-            .await
-            .map_err(|_| CollectError::timeout("cancel"))
-        {
+        if let Ok(Err(error)) | Err(error) = tokio::time::timeout(ENDING, cancel).await.map_err(|_| CollectError::timeout("cancel")) {
             tracing::debug!(%error, "a statement could not be cancelled; the server's own time limit ends it");
         }
         self.close().await;
@@ -273,9 +249,7 @@ impl Row {
     /// # Errors
     /// `Decode` when the column has another type.
     pub fn get<T: FromSqlOwned>(&self, column: usize) -> Result<T, CollectError> {
-        self.0
-            .try_get(column)
-            .map_err(|e| CollectError::new(ErrorKind::Decode, format!("column {column}")).caused_by(e))
+        self.0.try_get(column).map_err(|e| CollectError::new(ErrorKind::Decode, format!("column {column}")).caused_by(e))
     }
 }
 

@@ -63,16 +63,11 @@ pub async fn open(options: &Options, phases: &mut Phases) -> Result<Guard, Colle
         }
         b'N' if mode == SslMode::Prefer => Guard::new(Box::new(stream)),
         b'N' => {
-            return Err(
-                CollectError::new(ErrorKind::Tls, format!("the server {} speaks no TLS", options.host))
-                    .hint("switch TLS on at the server (ssl = on), or set sslmode: disable if this network is trusted"),
-            );
+            return Err(CollectError::new(ErrorKind::Tls, format!("the server {} speaks no TLS", options.host))
+                .hint("switch TLS on at the server (ssl = on), or set sslmode: disable if this network is trusted"));
         }
         _ => {
-            return Err(CollectError::new(
-                ErrorKind::Decode,
-                format!("{}:{} is no PostgreSQL server", options.host, options.port),
-            ));
+            return Err(CollectError::new(ErrorKind::Decode, format!("{}:{} is no PostgreSQL server", options.host, options.port)));
         }
     };
     phases.end("tls");
@@ -95,12 +90,7 @@ async fn socket(_: &Options) -> Result<Box<dyn Stream>, CollectError> {
 
 impl Guard {
     fn new(stream: Box<dyn Stream>) -> Self {
-        Self {
-            stream,
-            left: 0,
-            header: [0; 5],
-            have: 0,
-        }
+        Self { stream, left: 0, header: [0; 5], have: 0 }
     }
 
     /// Follows the messages through newly read bytes.
@@ -118,10 +108,7 @@ impl Guard {
                     let [_, a, b, c, d] = self.header;
                     let length = u32::from_be_bytes([a, b, c, d]);
                     if !(4..=MAX_MESSAGE).contains(&length) {
-                        return Err(io::Error::new(
-                            io::ErrorKind::InvalidData,
-                            format!("a message claims to have {length} bytes"),
-                        ));
+                        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a message claims to have {length} bytes")));
                     }
                     self.left = length - 4;
                     self.have = 0;

@@ -37,14 +37,7 @@ SELECT current_setting('max_connections')::int - current_setting('superuser_rese
        - coalesce(current_setting('reserved_connections', true), '0')::int";
 
 /// The states that a session can have; those without a session are 0, so that a panel has a line for each.
-const STATES: [&str; 6] = [
-    "active",
-    "idle",
-    "idle in transaction",
-    "idle in transaction (aborted)",
-    "fastpath function call",
-    "disabled",
-];
+const STATES: [&str; 6] = ["active", "idle", "idle in transaction", "idle in transaction (aborted)", "fastpath function call", "disabled"];
 
 /// See the file.
 pub struct Activity;
@@ -70,9 +63,7 @@ impl Collector for Activity {
             *totals.entry(state.clone()).or_default() += count;
             oldest = oldest.max(age);
             if let Some(database) = database {
-                let states = by_database
-                    .entry(database)
-                    .or_insert_with(|| STATES.iter().map(|s| ((*s).to_owned(), (0, 0.0))).collect());
+                let states = by_database.entry(database).or_insert_with(|| STATES.iter().map(|s| ((*s).to_owned(), (0, 0.0))).collect());
                 states.insert(state, (count, age));
             }
         }

@@ -5,12 +5,11 @@
 
 use std::time::Duration;
 
-use sage_common::collector::{Collector, NoOptions};
+use sage_common::collector::{Collector, DEFAULT_INTERVAL, NoOptions};
 use sage_common::desc::Info;
 use sage_common::error::CollectError;
 use sage_common::put;
 use sage_common::sink::Sink;
-use sage_common::timer::DEFAULT_INTERVAL;
 
 use crate::session::Pg;
 

@@ -66,11 +66,7 @@ impl Collector for Footprint {
 }
 
 fn kind_of(process: &Process, postmaster: u32) -> &'static str {
-    if process.pid == postmaster {
-        "postmaster"
-    } else {
-        kind_of_title(&process.command)
-    }
+    if process.pid == postmaster { "postmaster" } else { kind_of_title(&process.command) }
 }
 
 /// A server process writes what it is into its title: `postgres: [cluster: ]checkpointer`, `postgres: user database host state`.
@@ -95,11 +91,7 @@ fn kind_of_title(title: &str) -> &'static str {
     let rest = title.strip_prefix("postgres: ").unwrap_or(title);
     // A cluster name, where there is one, ends with a colon and a blank.
     let rest = rest.split_once(": ").map_or(rest, |(_, rest)| rest);
-    if BACKGROUND.iter().any(|name| rest.starts_with(name)) {
-        "background"
-    } else {
-        "client"
-    }
+    if BACKGROUND.iter().any(|name| rest.starts_with(name)) { "background" } else { "client" }
 }
 
 #[cfg(test)]

@@ -82,9 +82,7 @@ impl Collector for Locks {
             put!(out, LONGEST {} = 0);
             return Ok(());
         }
-        let row = session
-            .one(if session.facts.version >= V14 { BLOCKED_14 } else { BLOCKED_13 })
-            .await?;
+        let row = session.one(if session.facts.version >= V14 { BLOCKED_14 } else { BLOCKED_13 }).await?;
         put!(out, BLOCKED {} = row.get::<i64>(0)?);
         put!(out, BLOCKING {} = row.get::<i64>(1)?);
         put!(out, LONGEST {} = row.get::<f64>(2)?.max(0.0));

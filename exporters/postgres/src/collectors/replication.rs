@@ -65,11 +65,7 @@ struct Progress {
 
 impl Progress {
     fn lag(self) -> Option<f64> {
-        if self.caught_up == Some(true) && self.heard == Some(true) {
-            Some(0.0)
-        } else {
-            self.age.map(|age| age.max(0.0))
-        }
+        if self.caught_up == Some(true) && self.heard == Some(true) { Some(0.0) } else { self.age.map(|age| age.max(0.0)) }
     }
 }
 
@@ -91,20 +87,13 @@ impl Collector for Replication {
         put!(out, ROLE { role: "standby" } = standby);
         if standby {
             let row = session.one(STANDBY).await?;
-            let progress = Progress {
-                age: row.get(1)?,
-                caught_up: row.get(2)?,
-                heard: row.get(4)?,
-            };
+            let progress = Progress { age: row.get(1)?, caught_up: row.get(2)?, heard: row.get(4)? };
             put!(out, LAST_APPLIED {} = row.get::<Option<f64>>(0)?);
             put!(out, LAST_REPLAY {} = progress.age);
             put!(out, LAG {} = progress.lag());
             // A log-shipping standby has no receiver, and none configured.
             let receiver_gone = row.get::<Option<bool>>(5)? == Some(true) && !row.get::<bool>(6)?;
-            put!(
-                out,
-                APPLY_OK {} = row.get::<Option<bool>>(3)?.map(|paused| !paused && !receiver_gone)
-            );
+            put!(out, APPLY_OK {} = row.get::<Option<bool>>(3)?.map(|paused| !paused && !receiver_gone));
         } else {
             put!(out, LAG {} = 0);
         }
@@ -114,14 +103,7 @@ impl Collector for Replication {
         }
         for row in session.rows(STANDBYS_OF).await? {
             let (application_name, slot_name, state): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            put!(
-                out,
-                LSN_DIFF {
-                    application_name,
-                    slot_name,
-                    state
-                } = row.get::<Option<f64>>(4)?
-            );
+            put!(out, LSN_DIFF { application_name, slot_name, state } = row.get::<Option<f64>>(4)?);
             *by_state.entry(state).or_default() += row.get::<i64>(3)?;
         }
         for (state, count) in &by_state {

@@ -86,49 +86,13 @@ mod tests {
     #[test]
     fn units_become_base_units() {
         for (name, setting, unit, vartype, want) in [
-            (
-                "shared_buffers",
-                "16384",
-                "8kB",
-                "integer",
-                Some(("pg_settings_shared_buffers_bytes", 134_217_728.0)),
-            ),
-            (
-                "max_wal_size",
-                "1024",
-                "MB",
-                "integer",
-                Some(("pg_settings_max_wal_size_bytes", 1_073_741_824.0)),
-            ),
-            (
-                "autovacuum_vacuum_cost_delay",
-                "2",
-                "ms",
-                "real",
-                Some(("pg_settings_autovacuum_vacuum_cost_delay_seconds", 0.002)),
-            ),
-            (
-                "log_rotation_age",
-                "1440",
-                "min",
-                "integer",
-                Some(("pg_settings_log_rotation_age_seconds", 86400.0)),
-            ),
-            (
-                "autovacuum_work_mem",
-                "-1",
-                "kB",
-                "integer",
-                Some(("pg_settings_autovacuum_work_mem_bytes", -1.0)),
-            ),
+            ("shared_buffers", "16384", "8kB", "integer", Some(("pg_settings_shared_buffers_bytes", 134_217_728.0))),
+            ("max_wal_size", "1024", "MB", "integer", Some(("pg_settings_max_wal_size_bytes", 1_073_741_824.0))),
+            ("autovacuum_vacuum_cost_delay", "2", "ms", "real", Some(("pg_settings_autovacuum_vacuum_cost_delay_seconds", 0.002))),
+            ("log_rotation_age", "1440", "min", "integer", Some(("pg_settings_log_rotation_age_seconds", 86400.0))),
+            ("autovacuum_work_mem", "-1", "kB", "integer", Some(("pg_settings_autovacuum_work_mem_bytes", -1.0))),
             ("fsync", "on", "", "bool", Some(("pg_settings_fsync", 1.0))),
-            (
-                "pg_stat_statements.max",
-                "5000",
-                "",
-                "integer",
-                Some(("pg_settings_pg_stat_statements_max", 5000.0)),
-            ),
+            ("pg_stat_statements.max", "5000", "", "integer", Some(("pg_settings_pg_stat_statements_max", 5000.0))),
             ("odd", "1", "parsecs", "integer", None),
             ("odd", "many", "", "integer", None),
         ] {

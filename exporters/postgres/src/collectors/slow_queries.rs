@@ -12,8 +12,8 @@ use sage_common::service::Local;
 use sage_common::sink::Sink;
 use sage_common::tail;
 
+use crate::log::SlowLog;
 use crate::service::Postgres;
-use crate::state::SlowLog;
 
 sage_common::metrics! {
     /// Statements of one second and more since the exporter was started (lines "duration:" of the log).

@@ -95,9 +95,7 @@ impl Collector for Tables {
     const METRICS: &'static [Info] = METRICS;
 
     fn new(options: TablesOptions) -> Self {
-        Self {
-            top: i64::from(options.top),
-        }
+        Self { top: i64::from(options.top) }
     }
 
     async fn collect(&self, session: &Pg, out: &mut Sink) -> Result<(), CollectError> {
@@ -123,131 +121,26 @@ impl Collector for Tables {
 
 fn write_size(row: &Row, schemaname: &str, out: &mut Sink) -> Result<(), CollectError> {
     let (datname, relname): (String, String) = (row.get(0)?, row.get(2)?);
-    put!(
-        out,
-        SIZE {
-            datname,
-            schemaname,
-            relname
-        } = row.get::<f64>(3)?
-    );
-    put!(
-        out,
-        ROWS {
-            datname,
-            schemaname,
-            relname
-        } = row.get::<f64>(4)?
-    );
+    put!(out, SIZE { datname, schemaname, relname } = row.get::<f64>(3)?);
+    put!(out, ROWS { datname, schemaname, relname } = row.get::<f64>(4)?);
     Ok(())
 }
 
 fn write_table(row: &Row, schemaname: &str, out: &mut Sink) -> Result<(), CollectError> {
     write_size(row, schemaname, out)?;
     let (datname, relname): (String, String) = (row.get(0)?, row.get(2)?);
-    put!(
-        out,
-        LIVE {
-            datname,
-            schemaname,
-            relname
-        } = row.get::<i64>(6)?
-    );
-    put!(
-        out,
-        DEAD {
-            datname,
-            schemaname,
-            relname
-        } = row.get::<i64>(7)?
-    );
-    put!(
-        out,
-        SEQ_SCAN {
-            datname,
-            schemaname,
-            relname
-        } = row.get::<i64>(8)?
-    );
-    put!(
-        out,
-        SEQ_TUP_READ {
-            datname,
-            schemaname,
-            relname
-        } = row.get::<i64>(9)?
-    );
-    put!(
-        out,
-        INSERTED {
-            datname,
-            schemaname,
-            relname
-        } = row.get::<i64>(10)?
-    );
-    put!(
-        out,
-        UPDATED {
-            datname,
-            schemaname,
-            relname
-        } = row.get::<i64>(11)?
-    );
-    put!(
-        out,
-        DELETED {
-            datname,
-            schemaname,
-            relname
-        } = row.get::<i64>(12)?
-    );
-    put!(
-        out,
-        VACUUMS {
-            datname,
-            schemaname,
-            relname
-        } = row.get::<i64>(13)?
-    );
-    put!(
-        out,
-        AUTOVACUUMS {
-            datname,
-            schemaname,
-            relname
-        } = row.get::<i64>(14)?
-    );
-    put!(
-        out,
-        LAST_VACUUM {
-            datname,
-            schemaname,
-            relname
-        } = row.get::<Option<f64>>(15)?
-    );
-    put!(
-        out,
-        LAST_AUTOVACUUM {
-            datname,
-            schemaname,
-            relname
-        } = row.get::<Option<f64>>(16)?
-    );
-    put!(
-        out,
-        LAST_ANALYZE {
-            datname,
-            schemaname,
-            relname
-        } = row.get::<Option<f64>>(17)?
-    );
-    put!(
-        out,
-        LAST_AUTOANALYZE {
-            datname,
-            schemaname,
-            relname
-        } = row.get::<Option<f64>>(18)?
-    );
+    put!(out, LIVE { datname, schemaname, relname } = row.get::<i64>(6)?);
+    put!(out, DEAD { datname, schemaname, relname } = row.get::<i64>(7)?);
+    put!(out, SEQ_SCAN { datname, schemaname, relname } = row.get::<i64>(8)?);
+    put!(out, SEQ_TUP_READ { datname, schemaname, relname } = row.get::<i64>(9)?);
+    put!(out, INSERTED { datname, schemaname, relname } = row.get::<i64>(10)?);
+    put!(out, UPDATED { datname, schemaname, relname } = row.get::<i64>(11)?);
+    put!(out, DELETED { datname, schemaname, relname } = row.get::<i64>(12)?);
+    put!(out, VACUUMS { datname, schemaname, relname } = row.get::<i64>(13)?);
+    put!(out, AUTOVACUUMS { datname, schemaname, relname } = row.get::<i64>(14)?);
+    put!(out, LAST_VACUUM { datname, schemaname, relname } = row.get::<Option<f64>>(15)?);
+    put!(out, LAST_AUTOVACUUM { datname, schemaname, relname } = row.get::<Option<f64>>(16)?);
+    put!(out, LAST_ANALYZE { datname, schemaname, relname } = row.get::<Option<f64>>(17)?);
+    put!(out, LAST_AUTOANALYZE { datname, schemaname, relname } = row.get::<Option<f64>>(18)?);
     Ok(())
 }
