@@ -6,9 +6,11 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Mutex as Slot, OwnedMutexGuard};
 
+use crate::deadline::Deadline;
 use crate::service::Service;
 
 /// Connections that one exporter holds at most to one server as one user. The grants set it as connection limit.
@@ -75,7 +77,10 @@ impl<S: Service> Budget<S> {
     }
 }
 
-/// Slot 1 while a scrape uses it. Dropped before `finish`, it cancels what runs on the server, and holds the slot until
+/// Time that the end of a session takes at most: cancel and close. With less than this it ends in the background.
+const ENDING: Duration = Duration::from_millis(1200);
+
+/// Slot 1 while a scrape uses it. Dropped before `finish`, it ends its session in the background and holds the slot until
 /// the server has let go.
 pub struct Lease<S: Service> {
     slot: Option<OwnedMutexGuard<Warm<S>>>,
@@ -89,44 +94,54 @@ impl<S: Service> Lease<S> {
         self.session.as_ref()
     }
 
-    /// Puts a new session into the empty slot.
+    /// True when the slot is ours and empty, so that a new session may be opened.
+    pub const fn is_free(&self) -> bool {
+        self.slot.is_some() && self.session.is_none()
+    }
+
+    /// Puts a new session into the free slot.
     pub fn fill(&mut self, session: S::Session) {
         self.session = Some(session);
     }
 
-    /// Ends a session that no longer works.
-    pub async fn close(&mut self) {
-        if let Some(session) = self.session.take() {
-            S::close(session).await;
-        }
-    }
-
-    /// Ends a session that was cut off in the middle of a request.
-    pub async fn cancel(&mut self) {
-        if let Some(session) = self.session.take() {
-            S::cancel(session).await;
+    /// Ends a session that no longer works or was cut off in the middle of a request. Where the deadline leaves too little
+    /// time for that, it goes on in the background and takes the slot with it.
+    pub async fn end(&mut self, deadline: Deadline) {
+        if deadline.remaining() < ENDING {
+            self.end_in_background();
+        } else if let Some(session) = self.session.take() {
+            end::<S>(session).await;
         }
     }
 
     /// Gives the slot back with its session, to be used by the next scrape.
     pub fn finish(mut self) {
-        if let (Some(mut slot), Some(session)) = (self.slot.take(), self.session.take()) {
+        if let (Some(slot), Some(session)) = (self.slot.as_mut(), self.session.take()) {
             slot.held = Some((std::mem::take(&mut self.target), session));
         }
+    }
+
+    fn end_in_background(&mut self) {
+        let (Some(session), Ok(runtime)) = (self.session.take(), tokio::runtime::Handle::try_current()) else { return };
+        let slot = self.slot.take();
+        // Bounded by the session's own end; not owned by Tasks, because it must outlive the scrape.
+        runtime.spawn(async move {
+            end::<S>(session).await;
+            drop(slot);
+        });
+    }
+}
+
+async fn end<S: Service>(session: S::Session) {
+    if S::usable(&session) {
+        S::cancel(session).await;
+    } else {
+        S::close(session).await;
     }
 }
 
 impl<S: Service> Drop for Lease<S> {
     fn drop(&mut self) {
-        let (Some(slot), Some(session)) = (self.slot.take(), self.session.take()) else {
-            return;
-        };
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            // Bounded by S::cancel; not owned by Tasks, because it must outlive the scrape that was dropped.
-            runtime.spawn(async move {
-                S::cancel(session).await;
-                drop(slot);
-            });
-        }
+        self.end_in_background();
     }
 }

@@ -38,6 +38,7 @@ pub async fn scrape<S: Service>(live: &Live<S>, module: &Arc<Module<S>>, selecte
     report.failures = remote.failures;
     let mut parts = remote.parts;
     parts.extend(local);
+    // Of a server that is down there is no news, and old news would pass for it.
     if report.up {
         parts.extend(live.timer.parts(module, &entries, remote.members.as_deref()));
     }
@@ -69,18 +70,18 @@ async fn remote<S: Service>(live: &Live<S>, module: &Arc<Module<S>>, entries: &[
     let Ok(mut lease) = deadline.run(live.budget.warm(&live.target.name)).await else {
         let error = CollectError::new(ErrorKind::Overloaded, "another scrape held the connection until the time was over")
             .hint("let scrapes that ask for different collectors come less often, or raise the scrape timeout");
-        out.failures.push(Failure::new("connect", &error));
+        out.fail(entries, &error);
         return out;
     };
     prove(&mut lease, &live.target.state, &mut out, deadline).await;
-    let fresh = lease.session().is_none();
+    let fresh = lease.is_free();
     if fresh {
         match login::fresh(&live.target, None, deadline, Some(&live.login)).await {
             Ok(session) => {
                 lease.fill(session);
                 out.up = true;
             }
-            Err(error) => out.failures.push(Failure::new("connect", &error)),
+            Err(error) => out.fail(entries, &error),
         }
     }
     if lease.session().is_some() {
@@ -91,12 +92,23 @@ async fn remote<S: Service>(live: &Live<S>, module: &Arc<Module<S>>, entries: &[
         };
         let collect = collect(live, module, &mut lease, entries, deadline, &mut out);
         tokio::join!(collect, probe);
+    } else if out.failures.is_empty() {
+        out.fail(entries, &CollectError::timeout("the warm session did not answer in time"));
     }
     lease.finish();
     out
 }
 
-/// Asks the warm session, if there is one, the trivial request; a dead one is closed, so that a new one is opened.
+impl Remote {
+    /// Notes that there is no connection, for all collectors that need one.
+    fn fail<S: Service>(&mut self, entries: &[&Entry<S>], error: &CollectError) {
+        self.failures.push(Failure::new("connect", error));
+        let lost = entries.iter().filter(|entry| matches!(entry.runner, Runner::Remote(_)));
+        self.parts.extend(lost.map(|entry| Part::without_run(entry.about.name, Status::Failed(error.kind), None)));
+    }
+}
+
+/// Asks the warm session, if there is one, the trivial request; a dead one is ended, so that a new one is opened.
 async fn prove<S: Service>(lease: &mut Lease<S>, state: &S::State, out: &mut Remote, deadline: Deadline) {
     let Some(session) = lease.session() else { return };
     match deadline.slice(REQUEST_LIMIT).run(S::request(session, state)).await {
@@ -106,18 +118,16 @@ async fn prove<S: Service>(lease: &mut Lease<S>, state: &S::State, out: &mut Rem
             out.up = true;
             out.failures.push(Failure::new("connect", &error));
         }
-        Ok(Err(_)) => lease.close().await,
-        Err(_) => lease.cancel().await,
+        Ok(Err(_)) | Err(_) => lease.end(deadline).await,
     }
 }
 
 /// Opens and closes a session over the spare slot, if that is free in time; its result is recorded by `fresh`.
 async fn probe_login<S: Service>(live: &Live<S>, deadline: Deadline) {
-    let Ok(slot) = deadline.run(live.budget.spare()).await else {
-        return;
-    };
+    let Ok(slot) = deadline.run(live.budget.spare()).await else { return };
     if let Ok(session) = login::fresh(&live.target, None, deadline, Some(&live.login)).await {
-        S::close(session).await;
+        // Cut off by the deadline, the connection is closed all the same, only without waiting for the server.
+        let _ = deadline.run(S::close(session)).await;
     }
     drop(slot);
 }
@@ -131,39 +141,35 @@ async fn collect<S: Service>(
     out: &mut Remote,
 ) {
     let mut may_reconnect = true;
-    let mut lost: Option<CollectError> = None;
+    // Why there is no session any more.
+    let mut lost = CollectError::timeout("the time of this scrape was used up by the collectors before");
     for entry in entries {
-        let (Runner::Remote(run), None) = (&entry.runner, entry.every) else {
-            continue;
+        let (Runner::Remote(run), None) = (&entry.runner, entry.every) else { continue };
+        let part = match lease.session() {
+            Some(session) => run_one(entry, run.as_ref(), session, deadline).await,
+            None => Part::without_run(entry.about.name, Status::Failed(lost.kind), Some(note(&lost))),
         };
-        let part = match (lease.session(), &lost) {
-            (Some(session), _) => run_one(entry, run.as_ref(), session, deadline).await,
-            (None, Some(error)) => Part::without_run(entry.about.name, Status::Failed(error.kind), Some(note(error))),
-            (None, None) => Part::without_run(entry.about.name, Status::TimedOut, None),
-        };
-        if part.cut {
-            lease.cancel().await;
-        } else if lease.session().is_some_and(|session| !S::usable(session)) {
-            lease.close().await;
+        if part.cut || lease.session().is_some_and(|session| !S::usable(session)) {
+            lease.end(deadline).await;
         }
         out.parts.push(part);
-        if lease.session().is_none() && may_reconnect {
+        if lease.is_free() && may_reconnect {
             may_reconnect = false;
             match login::fresh(&live.target, None, deadline, Some(&live.login)).await {
                 Ok(session) => lease.fill(session),
                 Err(error) => {
                     out.failures.push(Failure::new("connect", &error));
-                    lost = Some(error);
+                    lost = error;
                 }
             }
         }
     }
     if entries.iter().any(|entry| entry.every.is_some()) {
         live.timer.asked(module);
-        if let Some(session) = lease.session()
-            && let Ok(Ok(members)) = deadline.slice(REQUEST_LIMIT).run(S::members(session)).await
-        {
-            out.members = Some(members);
+        let Some(session) = lease.session() else { return };
+        match deadline.slice(REQUEST_LIMIT).run(S::members(session)).await {
+            Ok(members) => out.members = members.ok(),
+            Err(_) => lease.end(deadline).await,
         }
     }
 }
