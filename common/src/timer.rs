@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::collector::Entry;
-use crate::live::Module;
+use crate::module::Module;
 use crate::report::{CollectorReport, Status};
 use crate::run::Part;
 use crate::service::Service;
@@ -119,9 +119,11 @@ impl<S: Service> Timer<S> {
     pub(crate) fn next(&self) -> Option<(Instant, Arc<Module<S>>, Vec<usize>)> {
         let mut inner = self.inner();
         inner.modules.retain(|_, used| used.asked.elapsed() < FORGET);
+        // One present for all: what has never run is due now, and "now" must not move between two looks.
+        let now = Instant::now();
         let due = |used: &InUse<S>, entry: &Entry<S>| {
             let every = entry.every?;
-            Some(used.started.get(entry.about.name).map_or_else(Instant::now, |started| *started + every))
+            Some(used.started.get(entry.about.name).map_or(now, |started| *started + every))
         };
         inner
             .modules
