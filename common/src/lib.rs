@@ -21,6 +21,7 @@ pub mod footprint;
 pub mod http;
 pub mod live;
 pub mod login;
+pub mod module;
 pub mod net;
 pub mod os;
 pub mod parse;

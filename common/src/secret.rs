@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::error::{CollectError, ErrorKind};
+use crate::os;
 
 /// Where a secret is kept.
 #[derive(Clone, PartialEq, Eq)]
@@ -49,7 +50,7 @@ impl Secret {
             Self::File(path) => {
                 let shown = path.display();
                 let fail = |text: &str, hint: String| Err(CollectError::new(ErrorKind::Auth, format!("{text} {shown}")).hint(hint));
-                if is_open_to_all(path) {
+                if os::files::open_to_all(path) {
                     return fail("every user of this machine can read or change the secret file", format!("chmod 640 {shown}"));
                 }
                 match std::fs::read_to_string(path) {
@@ -64,19 +65,6 @@ impl Secret {
             }
         }
     }
-}
-
-/// A file that others than owner and group can read, or others than the owner can write.
-#[cfg(unix)]
-fn is_open_to_all(path: &std::path::Path) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::metadata(path).is_ok_and(|m| m.permissions().mode() & 0o027 != 0)
-}
-
-/// Access lists are looked at where services are installed, not here.
-#[cfg(not(unix))]
-fn is_open_to_all(_: &std::path::Path) -> bool {
-    false
 }
 
 #[cfg(test)]

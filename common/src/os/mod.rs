@@ -1,4 +1,5 @@
 //! What differs between operating systems: the only place with platform code.
 
+pub mod files;
 pub mod notify;
 pub mod signal;
