@@ -173,10 +173,20 @@ impl<P: Prober> ProbeApp<P> {
     }
 }
 
-/// A module's own types refuse values while they are read, where an error is only text: an `Invalid` as it displays
-/// itself. Its last line becomes the hint again.
+/// Stands between the two parts of a refusal that had to become one line.
+const HINT: &str = "; hint: ";
+
+/// The text of a refusal for an error of serde: a module's own types refuse values while they are read, where an error is
+/// one line of text. Loading makes two parts of it again.
+pub fn one_line(refusal: &Invalid) -> String {
+    match &refusal.hint {
+        Some(hint) => format!("{}{HINT}{hint}", refusal.message),
+        None => refusal.message.clone(),
+    }
+}
+
 fn part_hint(error: Invalid) -> Invalid {
-    match error.message.split_once("\nhint: ") {
+    match error.message.rsplit_once(HINT) {
         Some((message, hint)) if error.hint.is_none() => Invalid::new(message).hint(hint),
         _ => error,
     }

@@ -1,1 +1,22 @@
-fn main() {}
+//! sage-http-exporter: probes HTTP and TCP targets from outside, by the modules of a blackbox.yml.
+
+mod address;
+mod certificate;
+mod config;
+mod connection;
+mod metrics;
+mod prober;
+mod probes;
+#[cfg(test)]
+mod testing;
+
+use std::process::ExitCode;
+
+use sage_common::exporter;
+use sage_common::prober::ProbeApp;
+
+use crate::prober::Http;
+
+fn main() -> ExitCode {
+    exporter::run::<ProbeApp<Http>>()
+}

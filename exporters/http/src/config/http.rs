@@ -1,0 +1,299 @@
+//! Settings of the http prober.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use hyper::Method;
+use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use sage_common::config::unknown;
+use sage_common::error::Invalid;
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::refused;
+use super::tls::TlsConfig;
+use super::types::{IpProtocol, Pattern, Size, length_only};
+
+/// How the http prober asks, and which answers it takes.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpConfig {
+    /// Status codes that are fine; none given means 200-299.
+    pub valid_status_codes: Vec<u16>,
+    /// Versions that are fine; none given means all.
+    pub valid_http_versions: Vec<String>,
+    /// Request method.
+    pub method: String,
+    /// Request headers.
+    #[serde(serialize_with = "names_only")]
+    pub headers: BTreeMap<String, String>,
+    /// Most bytes of the body, after decompression; 0 means no limit of the module's.
+    pub body_size_limit: Size,
+    /// How the body comes.
+    pub compression: String,
+    /// Whether redirects are followed.
+    pub follow_redirects: Option<bool>,
+    /// The older, opposite spelling of `follow_redirects`.
+    pub no_follow_redirects: Option<bool>,
+    /// Whether TLS is a failure.
+    pub fail_if_ssl: bool,
+    /// Whether the lack of TLS is a failure.
+    pub fail_if_not_ssl: bool,
+    /// A body that matches one of these is a failure.
+    pub fail_if_body_matches_regexp: Vec<Pattern>,
+    /// A body that does not match one of these is a failure.
+    pub fail_if_body_not_matches_regexp: Vec<Pattern>,
+    /// A header that matches is a failure.
+    pub fail_if_header_matches: Vec<HeaderMatch>,
+    /// A header that does not match is a failure.
+    pub fail_if_header_not_matches: Vec<HeaderMatch>,
+    /// TLS.
+    pub tls_config: TlsConfig,
+    /// User and password.
+    pub basic_auth: Option<BasicAuth>,
+    /// Another credential.
+    pub authorization: Option<Authorization>,
+    /// The older spelling of `authorization.credentials_file`.
+    pub bearer_token_file: Option<PathBuf>,
+    /// Address family that is taken where a name has both.
+    pub preferred_ip_protocol: IpProtocol,
+    /// Whether the other family will do.
+    pub ip_protocol_fallback: bool,
+    /// Address of this machine to connect from.
+    pub source_ip_address: Option<IpAddr>,
+    /// Request body.
+    #[serde(serialize_with = "length_only")]
+    pub body: Option<String>,
+    /// File with the request body.
+    pub body_file: Option<PathBuf>,
+    /// HTTP/2; may only be switched off.
+    pub enable_http2: Option<bool>,
+    /// HTTP/3; may only be switched off.
+    pub enable_http3: Option<bool>,
+    #[serde(skip_serializing, deserialize_with = "refused::http_headers")]
+    http_headers: (),
+    #[serde(skip_serializing, deserialize_with = "refused::bearer_token")]
+    bearer_token: (),
+    #[serde(skip_serializing, deserialize_with = "refused::oauth2")]
+    oauth2: (),
+    #[serde(skip_serializing, deserialize_with = "refused::proxy_url")]
+    proxy_url: (),
+    #[serde(skip_serializing, deserialize_with = "refused::no_proxy")]
+    no_proxy: (),
+    #[serde(skip_serializing, deserialize_with = "refused::proxy_from_environment")]
+    proxy_from_environment: (),
+    #[serde(skip_serializing, deserialize_with = "refused::proxy_connect_header")]
+    proxy_connect_header: (),
+    #[serde(skip_serializing, deserialize_with = "refused::skip_resolve_phase_with_proxy")]
+    skip_resolve_phase_with_proxy: (),
+    #[serde(skip_serializing, deserialize_with = "refused::fail_if_body_json_matches_cel")]
+    fail_if_body_json_matches_cel: (),
+    #[serde(skip_serializing, deserialize_with = "refused::fail_if_body_json_not_matches_cel")]
+    fail_if_body_json_not_matches_cel: (),
+}
+
+/// One header and what its value must or must not match.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeaderMatch {
+    /// Name of the header.
+    pub header: String,
+    /// Looked for in each of its values.
+    pub regexp: Pattern,
+    /// Whether an answer without this header is fine.
+    #[serde(default)]
+    pub allow_missing: bool,
+}
+
+/// User and password.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BasicAuth {
+    /// The user.
+    pub username: Option<String>,
+    /// File with the user.
+    pub username_file: Option<PathBuf>,
+    /// File with the password.
+    pub password_file: Option<PathBuf>,
+    #[serde(skip_serializing, deserialize_with = "refused::password")]
+    password: (),
+}
+
+/// A credential of another kind.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Authorization {
+    /// Its kind, as sent.
+    pub r#type: String,
+    /// File with the credential.
+    pub credentials_file: Option<PathBuf>,
+    #[serde(skip_serializing, deserialize_with = "refused::credentials")]
+    credentials: (),
+}
+
+impl Default for Authorization {
+    fn default() -> Self {
+        Self { r#type: "Bearer".to_owned(), credentials_file: None, credentials: () }
+    }
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            valid_status_codes: Vec::new(),
+            valid_http_versions: Vec::new(),
+            method: "GET".to_owned(),
+            headers: BTreeMap::new(),
+            body_size_limit: Size::default(),
+            compression: String::new(),
+            follow_redirects: None,
+            no_follow_redirects: None,
+            fail_if_ssl: false,
+            fail_if_not_ssl: false,
+            fail_if_body_matches_regexp: Vec::new(),
+            fail_if_body_not_matches_regexp: Vec::new(),
+            fail_if_header_matches: Vec::new(),
+            fail_if_header_not_matches: Vec::new(),
+            tls_config: TlsConfig::default(),
+            basic_auth: None,
+            authorization: None,
+            bearer_token_file: None,
+            preferred_ip_protocol: IpProtocol::default(),
+            ip_protocol_fallback: true,
+            source_ip_address: None,
+            body: None,
+            body_file: None,
+            enable_http2: None,
+            enable_http3: None,
+            http_headers: (),
+            bearer_token: (),
+            oauth2: (),
+            proxy_url: (),
+            no_proxy: (),
+            proxy_from_environment: (),
+            proxy_connect_header: (),
+            skip_resolve_phase_with_proxy: (),
+            fail_if_body_json_matches_cel: (),
+            fail_if_body_json_not_matches_cel: (),
+        }
+    }
+}
+
+/// Headers may hold a token, so `print-config` shows their names.
+fn names_only<S: Serializer>(headers: &BTreeMap<String, String>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(headers.keys().map(|name| (name, "<hidden>")))
+}
+
+fn refuse(message: impl Into<String>, hint: &str) -> Result<(), Invalid> {
+    Err(Invalid::new(message).hint(hint))
+}
+
+impl HttpConfig {
+    /// Whether redirects are followed, in either spelling.
+    pub fn follows(&self) -> bool {
+        self.follow_redirects.or(self.no_follow_redirects.map(|no| !no)).unwrap_or(true)
+    }
+
+    /// Refuses settings that make no sense.
+    ///
+    /// # Errors
+    /// What is wrong and what to write instead.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        self.validate_request()?;
+        self.validate_credentials()?;
+        self.validate_answer()?;
+        self.tls_config.validate()
+    }
+
+    fn validate_request(&self) -> Result<(), Invalid> {
+        if Method::from_bytes(self.method.as_bytes()).is_err() || self.method == "CONNECT" {
+            return refuse(format!("method: {:?} is not a request method", self.method), "write `method: GET`");
+        }
+        for (name, value) in &self.headers {
+            let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
+                return refuse(format!("headers: {name:?} is not a header name"), "a name is letters, digits and hyphens");
+            };
+            if HeaderValue::from_str(value).is_err() {
+                return refuse(format!("headers: the value of {name} cannot be sent"), "a value is one line of printable characters");
+            }
+            if header == CONTENT_LENGTH || header == TRANSFER_ENCODING {
+                return refuse(format!("headers: {name} is set by the exporter"), "remove it; the length follows the body");
+            }
+            if header == AUTHORIZATION {
+                return refuse(
+                    "headers: a secret does not stand in this file",
+                    "write `authorization: {credentials_file: /path/to/file}` and put it there",
+                );
+            }
+        }
+        if self.body.is_some() && self.body_file.is_some() {
+            return refuse("body and body_file are given", "write one of them");
+        }
+        for (version, given) in [("http2", self.enable_http2), ("http3", self.enable_http3)] {
+            if given == Some(true) {
+                return refuse(
+                    format!("enable_{version}: only HTTP/1.1 is supported by this version"),
+                    &format!("write `enable_{version}: false`"),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_credentials(&self) -> Result<(), Invalid> {
+        let given = [self.basic_auth.is_some(), self.authorization.is_some(), self.bearer_token_file.is_some()];
+        if given.into_iter().filter(|g| *g).count() > 1 {
+            return refuse("more than one credential is given", "write one of basic_auth, authorization and bearer_token_file");
+        }
+        if let Some(basic) = &self.basic_auth
+            && basic.username.is_some() == basic.username_file.is_some()
+        {
+            return refuse("basic_auth: there must be one user", "write `username: NAME` or `username_file: /path/to/file`");
+        }
+        if let Some(other) = &self.authorization {
+            if other.credentials_file.is_none() {
+                return refuse("authorization: there is no credential", "write `credentials_file: /path/to/file`");
+            }
+            if other.r#type.eq_ignore_ascii_case("basic") || HeaderValue::from_str(&other.r#type).is_err() {
+                return refuse(
+                    format!("authorization: type {:?} cannot be used", other.r#type),
+                    "write `type: Bearer`, or `basic_auth:` for user and password",
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_answer(&self) -> Result<(), Invalid> {
+        if let Some(code) = self.valid_status_codes.iter().find(|code| !(100..=599).contains(*code)) {
+            return refuse(format!("valid_status_codes: {code} is no status code"), "codes are 100 to 599");
+        }
+        const VERSIONS: [&str; 4] = ["HTTP/1.0", "HTTP/1.1", "HTTP/2.0", "HTTP/3.0"];
+        for version in &self.valid_http_versions {
+            if !VERSIONS.contains(&version.as_str()) {
+                return Err(unknown(&format!("valid_http_versions: unknown value `{version}`"), version, &VERSIONS));
+            }
+        }
+        if !self.valid_http_versions.is_empty() && !self.valid_http_versions.iter().any(|v| v.starts_with("HTTP/1.")) {
+            return refuse("valid_http_versions: only HTTP/1.1 is supported by this version", "add `HTTP/1.1` to the list");
+        }
+        if !matches!(self.compression.as_str(), "" | "identity" | "gzip") {
+            return refuse(format!("compression: {:?} is not supported by this version", self.compression), "write `compression: gzip`");
+        }
+        if self.follow_redirects.is_some() && self.follow_redirects == self.no_follow_redirects {
+            return refuse(
+                "follow_redirects and no_follow_redirects contradict each other",
+                "write `follow_redirects: false` or `follow_redirects: true`",
+            );
+        }
+        if self.fail_if_ssl && self.fail_if_not_ssl {
+            return refuse("fail_if_ssl and fail_if_not_ssl: every answer would fail", "write one of them");
+        }
+        for rule in self.fail_if_header_matches.iter().chain(&self.fail_if_header_not_matches) {
+            if HeaderName::from_bytes(rule.header.as_bytes()).is_err() {
+                return refuse(format!("{:?} is not a header name", rule.header), "a name is letters, digits and hyphens");
+            }
+        }
+        Ok(())
+    }
+}

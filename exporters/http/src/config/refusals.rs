@@ -1,0 +1,119 @@
+//! Every file of `config-tests` is one refusal: its message, where it points, and what it says to write instead.
+
+use clap::Parser as _;
+use sage_common::cli::Cli;
+use sage_common::error::Invalid;
+use sage_common::exporter::Program as _;
+use sage_common::prober::{ProbeApp, ProbeFlags};
+
+use crate::prober::Http;
+
+/// File, part of the message, part of the hint; no hint where the message says it all.
+#[rustfmt::skip]
+const CASES: &[(&str, &str, &str)] = &[
+    ("unknown-key", ":5:7: unknown key `valid_status_code`", "did you mean `valid_status_codes`?"),
+    ("unknown-prober", ":3:13: unknown prober `htpp`", "did you mean `http`?"),
+    ("prober-icmp", ":3:13: `prober: icmp` is not supported by this version", "remove the module"),
+    ("prober-missing", "missing field `prober`", ""),
+    ("dns", "`dns`: the dns prober is not supported by this version", "remove the module"),
+    ("icmp", "`icmp`: the icmp prober is not supported by this version", "remove the module"),
+    ("grpc", "`grpc`: the grpc prober is not supported by this version", "remove the module"),
+    ("unix", "`unix`: the unix prober is not supported by this version", "remove the module"),
+    ("websocket", "`websocket`: the websocket prober is not supported by this version", "remove the module"),
+    ("other-section", "module m: the prober is http, but there are settings for tcp", "write `prober: tcp`, or remove `tcp:`"),
+    ("timeout-zero", "module m: timeout must be greater than 0", "write `timeout: 5s`"),
+    ("timeout-without-unit", ":4:14: ", ""),
+    ("method", r#"module m: method: "G T" is not a request method"#, "write `method: GET`"),
+    ("method-connect", r#"module m: method: "CONNECT" is not a request method"#, "write `method: GET`"),
+    ("status-code", "module m: valid_status_codes: 20 is no status code", "codes are 100 to 599"),
+    ("http-version", "module m: valid_http_versions: unknown value `HTTP/1.2`", "did you mean `HTTP/1."),
+    ("http-version-2-only", "module m: valid_http_versions: only HTTP/1.1 is supported by this version", "add `HTTP/1.1` to the list"),
+    ("enable-http2", "module m: enable_http2: only HTTP/1.1 is supported by this version", "write `enable_http2: false`"),
+    ("enable-http3", "module m: enable_http3: only HTTP/1.1 is supported by this version", "write `enable_http3: false`"),
+    ("compression", r#"module m: compression: "br" is not supported by this version"#, "write `compression: gzip`"),
+    ("header-name", r#"module m: headers: "X Y" is not a header name"#, "letters, digits and hyphens"),
+    ("header-smuggling", "module m: headers: the value of X-A cannot be sent", "one line of printable characters"),
+    ("header-length", "module m: headers: content-length is set by the exporter", "the length follows the body"),
+    ("header-encoding", "module m: headers: Transfer-Encoding is set by the exporter", "the length follows the body"),
+    ("header-authorization", "module m: headers: a secret does not stand in this file", "credentials_file"),
+    ("header-match-name", r#"module m: "a b" is not a header name"#, "letters, digits and hyphens"),
+    ("body-twice", "module m: body and body_file are given", "write one of them"),
+    ("ssl-both", "module m: fail_if_ssl and fail_if_not_ssl: every answer would fail", "write one of them"),
+    ("redirects-both", "module m: follow_redirects and no_follow_redirects contradict each other", "write `follow_redirects: false`"),
+    ("regex", r#":6:11: "(unclosed" is not a regular expression: unclosed group"#, "RE2 syntax"),
+    ("size", r#""10 apples" is not a size"#, "512KB"),
+    ("ip-protocol", "unknown value `ipv4`", "did you mean `ip4`?"),
+    ("password", "`password`: a secret does not stand in this file", "write `password_file: /path/to/file`"),
+    ("basic-user", "module m: basic_auth: there must be one user", "write `username: NAME`"),
+    ("bearer-token", "`bearer_token`: a secret does not stand in this file", "write `bearer_token_file: /path/to/file`"),
+    ("credentials", "`credentials`: a secret does not stand in this file", "write `credentials_file: /path/to/file`"),
+    ("credentials-none", "module m: authorization: there is no credential", "write `credentials_file: /path/to/file`"),
+    ("authorization-basic", r#"module m: authorization: type "Basic" cannot be used"#, "`basic_auth:` for user and password"),
+    ("credentials-twice", "module m: more than one credential is given", "write one of basic_auth"),
+    ("oauth2", "`oauth2`: OAuth 2 is not supported by this version", "credentials_file"),
+    ("http-headers", "`http_headers`: is not supported by this version", "write plain headers below `headers:`"),
+    ("proxy-url", "`proxy_url`: a proxy is not supported by this version", "targets are reached directly"),
+    ("no-proxy", "`no_proxy`: a proxy is not supported", "targets are reached directly"),
+    ("proxy-from-environment", "`proxy_from_environment`: a proxy is not supported", "targets are reached directly"),
+    ("proxy-connect-header", "`proxy_connect_header`: a proxy is not supported", "targets are reached directly"),
+    ("skip-resolve-phase", "`skip_resolve_phase_with_proxy`: a proxy is not supported", "targets are reached directly"),
+    ("json-cel", "`fail_if_body_json_matches_cel`: CEL is not supported", "`fail_if_body_matches_regexp:`"),
+    ("json-not-cel", "`fail_if_body_json_not_matches_cel`: CEL is not supported", "`fail_if_body_not_matches_regexp:`"),
+    ("tls-key-missing", "module m: tls_config: a client certificate needs both files", "write cert_file and key_file"),
+    ("tls-version", "unknown value `TLS14`", "did you mean `TLS1"),
+    ("tls-too-old", "only TLS 1.2 and 1.3 are spoken", "write `min_version: TLS12`"),
+    ("tls-key-inline", "`key`: a secret does not stand in this file", "write `key_file: /path/to/file`"),
+    ("tls-ca-inline", "`ca`: a certificate does not stand in this file", "write `ca_file: /path/to/file`"),
+    ("tls-cert-inline", "`cert`: a certificate does not stand in this file", "write `cert_file: /path/to/file`"),
+    ("tls-twice", "module m: TLS begins more than once", "write either `tls: true`"),
+    ("expect-bytes", "`expect_bytes`: is not supported by this version", "`expect:`"),
+    ("labels", "`labels`: labels made from the answer are not supported", "`expect:` alone decides"),
+    ("source-address", ":4:30: ", ""),
+];
+
+fn load(file: &str) -> Result<ProbeApp<Http>, Invalid> {
+    let args = ["x".to_owned(), format!("--config.file={file}")];
+    let cli = Cli::<ProbeFlags>::try_parse_from(args).unwrap();
+    ProbeApp::load(&cli.common, &cli.own, &[])
+}
+
+#[test]
+fn every_file_is_refused_with_message_and_hint() {
+    let mut wrong = Vec::new();
+    for (name, message, hint) in CASES {
+        let file = format!("config-tests/invalid-{name}.yml");
+        let Some(error) = load(&file).err() else {
+            wrong.push(format!("{name}: taken"));
+            continue;
+        };
+        let hinted = match error.hint.as_deref() {
+            None => hint.is_empty(),
+            Some(text) => !hint.is_empty() && text.contains(hint),
+        };
+        if !error.message.starts_with(&file) && !error.message.starts_with("module m: ") || !error.message.contains(message) || !hinted {
+            wrong.push(format!("{name}: {error}"));
+        }
+        if error.to_string().contains("canary") {
+            wrong.push(format!("{name} shows a secret: {error}"));
+        }
+    }
+    assert_eq!(wrong, [""; 0]);
+}
+
+#[test]
+fn every_file_has_a_case() {
+    let mut files: Vec<_> =
+        std::fs::read_dir("config-tests").unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut cases: Vec<_> = CASES.iter().map(|(name, ..)| format!("invalid-{name}.yml")).collect();
+    files.sort();
+    cases.sort();
+    assert_eq!(files, cases);
+}
+
+#[test]
+fn the_example_is_taken_and_shows_no_secret() {
+    use sage_common::app::App as _;
+    let shown = load("example.yml").ok().unwrap().effective_config();
+    assert!(shown.contains("fail_if_body_not_matches_regexp"), "{shown}");
+    assert!(shown.contains("X-Probe: <hidden>") && shown.contains("<13 bytes>"), "{shown}");
+}

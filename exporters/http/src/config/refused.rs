@@ -1,0 +1,50 @@
+//! Keys of blackbox_exporter that this version knows and does not honour, each with what to do instead.
+//!
+//! A key that is silently ignored makes a probe say less than its author believes; so these are refused by name, with
+//! their place in the file.
+
+use sage_common::error::Invalid;
+use serde::de::{Deserializer, IgnoredAny};
+
+use super::types::refusal;
+
+macro_rules! refused {
+    ($($key:ident: $what:literal => $hint:literal;)*) => {
+        $(
+            #[doc = concat!("Refuses `", stringify!($key), "`.")]
+            ///
+            /// # Errors
+            /// Always.
+            pub fn $key<'de, D: Deserializer<'de>>(value: D) -> Result<(), D::Error> {
+                // The value is read over first, so that the error points at this key and not past it.
+                value.deserialize_ignored_any(IgnoredAny)?;
+                Err(refusal(Invalid::new(concat!("`", stringify!($key), "`: ", $what)).hint($hint)))
+            }
+        )*
+    };
+}
+
+refused! {
+    dns: "the dns prober is not supported by this version" => "remove the module, or keep it in a file of its own for blackbox_exporter";
+    icmp: "the icmp prober is not supported by this version" => "remove the module, or keep it in a file of its own for blackbox_exporter";
+    grpc: "the grpc prober is not supported by this version" => "remove the module, or keep it in a file of its own for blackbox_exporter";
+    unix: "the unix prober is not supported by this version" => "remove the module, or keep it in a file of its own for blackbox_exporter";
+    websocket: "the websocket prober is not supported by this version" => "remove the module, or keep it in a file of its own for blackbox_exporter";
+    proxy_url: "a proxy is not supported by this version" => "remove it; targets are reached directly";
+    no_proxy: "a proxy is not supported by this version" => "remove it; targets are reached directly";
+    proxy_from_environment: "a proxy is not supported by this version" => "remove it; targets are reached directly";
+    proxy_connect_header: "a proxy is not supported by this version" => "remove it; targets are reached directly";
+    skip_resolve_phase_with_proxy: "a proxy is not supported by this version" => "remove it; targets are reached directly";
+    oauth2: "OAuth 2 is not supported by this version" => "write `authorization: {credentials_file: /path/to/file}` and have the token renewed there";
+    http_headers: "is not supported by this version" => "write plain headers below `headers:`";
+    fail_if_body_json_matches_cel: "CEL is not supported by this version" => "write a regular expression below `fail_if_body_matches_regexp:`";
+    fail_if_body_json_not_matches_cel: "CEL is not supported by this version" => "write a regular expression below `fail_if_body_not_matches_regexp:`";
+    password: "a secret does not stand in this file" => "write `password_file: /path/to/file` and put it there";
+    bearer_token: "a secret does not stand in this file" => "write `bearer_token_file: /path/to/file` and put it there";
+    credentials: "a secret does not stand in this file" => "write `credentials_file: /path/to/file` and put it there";
+    expect_bytes: "is not supported by this version" => "write a regular expression as `expect:`";
+    labels: "labels made from the answer are not supported by this version" => "remove it; `expect:` alone decides the probe";
+    ca: "a certificate does not stand in this file" => "write `ca_file: /path/to/file` and put it there";
+    cert: "a certificate does not stand in this file" => "write `cert_file: /path/to/file` and put it there";
+    key: "a secret does not stand in this file" => "write `key_file: /path/to/file` and put it there";
+}

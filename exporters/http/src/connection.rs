@@ -1,0 +1,217 @@
+//! One connection to a target: resolve, connect, TLS, each timed, with what was seen kept when the probe is cut off.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::{ClientConfig, ProtocolVersion};
+use sage_common::error::CollectError;
+use sage_common::net::tls::Shown;
+use sage_common::net::{dial, tls};
+use sage_common::put;
+use sage_common::sink::Sink;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use url::Host;
+
+use crate::config::types::IpProtocol;
+use crate::metrics::{DNS_LOOKUP, IP_ADDR_HASH, IP_PROTOCOL, TLS_CIPHER, TLS_VERSION};
+use crate::{address, certificate};
+
+/// A connected stream, with TLS or without.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// A part of a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// The resolver is asked.
+    Resolve,
+    /// The connection is made.
+    Connect,
+    /// The TLS handshake.
+    Tls,
+    /// From the request to the answer's head.
+    Processing,
+    /// The rest of the answer.
+    Transfer,
+}
+
+impl Phase {
+    /// All of them, in order.
+    pub const ALL: [Self; 5] = [Self::Resolve, Self::Connect, Self::Tls, Self::Processing, Self::Transfer];
+
+    /// The label value.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolve",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Processing => "processing",
+            Self::Transfer => "transfer",
+        }
+    }
+}
+
+/// Adds up the time of each phase.
+#[derive(Debug, Default)]
+pub struct Clock {
+    spent: BTreeMap<Phase, Duration>,
+    running: Option<(Phase, Instant)>,
+}
+
+impl Clock {
+    /// Ends the phase that runs and begins another.
+    pub fn enter(&mut self, phase: Phase) {
+        self.stop();
+        self.running = Some((phase, Instant::now()));
+    }
+
+    /// Ends the phase that runs.
+    pub fn stop(&mut self) {
+        if let Some((phase, since)) = self.running.take() {
+            *self.spent.entry(phase).or_default() += since.elapsed();
+        }
+    }
+
+    /// Time spent in a phase so far.
+    pub fn spent(&self, phase: Phase) -> Duration {
+        self.spent.get(&phase).copied().unwrap_or_default()
+    }
+
+    /// The error of a probe whose time ran out now.
+    pub fn timeout(&self) -> CollectError {
+        CollectError::timeout(match self.running {
+            Some((Phase::Resolve, _)) => "the resolver did not answer in time",
+            Some((Phase::Connect, _)) => "the connection was not made in time",
+            Some((Phase::Tls, _)) => "the TLS handshake did not end in time",
+            Some((Phase::Processing, _)) => "no answer in time",
+            Some((Phase::Transfer, _)) => "the answer did not end in time",
+            None => "the time is over",
+        })
+    }
+}
+
+/// Where from and by which family to connect.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    /// The family that is taken where a name has both.
+    pub preferred: IpProtocol,
+    /// Whether the other one will do.
+    pub fallback: bool,
+    /// Address of this machine.
+    pub source: Option<IpAddr>,
+}
+
+/// TLS of the last connection.
+#[derive(Debug)]
+struct Tls {
+    shown: Arc<Shown>,
+    agreed: Option<(String, String)>,
+    verified: bool,
+}
+
+/// What the connections of a probe showed so far.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Time of each phase.
+    pub clock: Clock,
+    /// Whether the last connection was made.
+    pub connected: bool,
+    address: Option<IpAddr>,
+    tls: Option<Tls>,
+}
+
+/// A host as the resolver and a certificate want it: an IPv6 address without brackets.
+pub fn bare(host: &Host) -> String {
+    match host {
+        Host::Domain(name) => name.clone(),
+        Host::Ipv4(ip) => ip.to_string(),
+        Host::Ipv6(ip) => ip.to_string(),
+    }
+}
+
+/// Resolves and connects.
+///
+/// # Errors
+/// Those of the resolver and the system; `forbidden` for addresses that are never asked.
+pub async fn open(host: &Host, port: u16, route: Route, seen: &mut Seen) -> Result<TcpStream, CollectError> {
+    (seen.connected, seen.tls) = (false, None);
+    seen.clock.enter(Phase::Resolve);
+    let name = bare(host);
+    let found = dial::resolve(&name, port).await?;
+    let chosen = address::choose(&name, &found, route.preferred, route.fallback)?;
+    seen.address.get_or_insert(chosen.ip());
+    seen.clock.enter(Phase::Connect);
+    let stream = match route.source {
+        Some(source) => dial::connect_from(source, chosen).await?,
+        None => dial::connect(&[chosen]).await?,
+    };
+    seen.clock.stop();
+    seen.connected = true;
+    Ok(stream)
+}
+
+/// A client's side of TLS that is ready to be used.
+pub struct Secure {
+    /// Versions, trust, our certificate.
+    pub config: Arc<ClientConfig>,
+    /// Where the server's chain will be.
+    pub shown: Arc<Shown>,
+    /// The name that the certificate must have.
+    pub name: String,
+    /// Whether the certificate is checked.
+    pub checked: bool,
+}
+
+impl Secure {
+    /// Does the handshake.
+    ///
+    /// # Errors
+    /// `Tls` with the reason of the refusal; `Connect` when the target hung up.
+    pub async fn start<T: Stream + 'static>(self, stream: T, seen: &mut Seen) -> Result<Box<dyn Stream>, CollectError> {
+        seen.clock.enter(Phase::Tls);
+        let state = seen.tls.insert(Tls { shown: self.shown, agreed: None, verified: false });
+        let stream = tls::handshake(stream, self.config, &self.name).await?;
+        let agreed = stream.get_ref().1;
+        let version = agreed.protocol_version().map_or("", version_name);
+        let suite = agreed.negotiated_cipher_suite().map(|s| format!("{:?}", s.suite()));
+        // rustls calls the suites of TLS 1.3 TLS13_*; the registry of the protocol calls them TLS_*.
+        let cipher = suite.unwrap_or_default().replacen("TLS13_", "TLS_", 1);
+        state.agreed = Some((version.to_owned(), cipher));
+        state.verified = self.checked;
+        seen.clock.stop();
+        Ok(Box::new(stream))
+    }
+}
+
+const fn version_name(version: ProtocolVersion) -> &'static str {
+    match version {
+        ProtocolVersion::TLSv1_2 => "TLS 1.2",
+        ProtocolVersion::TLSv1_3 => "TLS 1.3",
+        _ => "unknown",
+    }
+}
+
+impl Seen {
+    /// True when the target showed a certificate.
+    pub fn showed_certificate(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| !tls.shown.chain().is_empty())
+    }
+
+    /// Writes name resolution, address and TLS.
+    pub fn write(&self, out: &mut Sink) {
+        put!(out, DNS_LOOKUP {} = self.clock.spent(Phase::Resolve));
+        put!(out, IP_PROTOCOL {} = self.address.map(address::protocol));
+        put!(out, IP_ADDR_HASH {} = self.address.map(address::hash));
+        let Some(tls) = &self.tls else { return };
+        certificate::write(&tls.shown.chain(), tls.verified, out);
+        if let Some((version, cipher)) = &tls.agreed {
+            put!(out, TLS_VERSION { version } = 1);
+            put!(out, TLS_CIPHER { cipher } = 1);
+        }
+    }
+}

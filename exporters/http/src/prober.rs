@@ -1,0 +1,55 @@
+//! The prober as the framework sees it.
+
+use std::time::Duration;
+
+use sage_common::deadline::Deadline;
+use sage_common::desc::Info;
+use sage_common::error::Invalid;
+use sage_common::prober::{Outcome, Prober};
+use sage_common::put;
+use sage_common::service::Meta;
+use sage_common::sink::Sink;
+
+use crate::config::ModuleConfig;
+use crate::metrics::{self, DURATION, SUCCESS};
+use crate::probes::{Ask, reason};
+
+/// Probes by the modules of a blackbox.yml.
+pub struct Http;
+
+impl Prober for Http {
+    const META: Meta = Meta { name: "http", product: "HTTP and TCP targets", port: 9115, version: env!("CARGO_PKG_VERSION"), members: "" };
+    const METRICS: &'static [Info] = metrics::METRICS;
+    const REASONS: &'static [&'static str] = reason::ALL;
+    const DEFAULT_MODULE: &'static str = "http_2xx";
+    type Module = ModuleConfig;
+
+    fn default_modules() -> Vec<(String, ModuleConfig)> {
+        [("http_2xx", "http"), ("tcp_connect", "tcp")]
+            .into_iter()
+            .filter_map(|(name, prober)| Some((name.to_owned(), ModuleConfig::plain(prober)?)))
+            .collect()
+    }
+
+    fn timeout(module: &ModuleConfig) -> Option<Duration> {
+        module.timeout.map(|t| t.0)
+    }
+
+    fn validate(module: &ModuleConfig) -> Result<(), Invalid> {
+        module.validate()
+    }
+
+    fn accept(target: &str, module: &ModuleConfig) -> Result<(), String> {
+        module.prober.accept(target)
+    }
+
+    async fn probe(target: &str, module: &ModuleConfig, deadline: Deadline, out: &mut Sink) -> Outcome {
+        let ask = Ask { target, module, deadline, out };
+        module.prober.probe(ask).await
+    }
+
+    fn verdict(outcome: &Outcome, duration: Duration, out: &mut Sink) {
+        put!(out, SUCCESS {} = outcome.success);
+        put!(out, DURATION {} = duration);
+    }
+}

@@ -1,0 +1,130 @@
+//! The body of an answer, read within bounds: on the line, and after decompression.
+
+use std::io::{self, Write};
+
+use flate2::write::GzDecoder;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use sage_common::error::{CollectError, ErrorKind};
+
+use super::exchange::broken;
+use crate::config::http::HttpConfig;
+
+/// Most bytes read where the module sets no limit.
+const DEFAULT_LIMIT: u64 = 10 << 20;
+
+/// A body, as far as the module needs it.
+#[derive(Debug, Default)]
+pub struct Body {
+    /// Its bytes, where a regular expression looks at them.
+    pub bytes: Vec<u8>,
+    /// Its length; none when it was not read to its end.
+    pub length: Option<u64>,
+}
+
+/// Takes bytes up to a limit, and keeps them only if they are looked at later.
+struct Intake {
+    bytes: Vec<u8>,
+    length: u64,
+    limit: u64,
+    keep: bool,
+    full: bool,
+}
+
+impl Write for Intake {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let length = self.length.saturating_add(data.len() as u64);
+        if length > self.limit {
+            self.full = true;
+            return Err(io::Error::other("the limit is reached"));
+        }
+        self.length = length;
+        if self.keep {
+            self.bytes.extend_from_slice(data);
+        }
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+enum Decoder {
+    Plain(Intake),
+    Gzip(Box<GzDecoder<Intake>>),
+}
+
+impl Decoder {
+    fn take(&mut self, data: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(intake) => intake.write_all(data),
+            Self::Gzip(decoder) => decoder.write_all(data),
+        }
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(_) => Ok(()),
+            Self::Gzip(decoder) => decoder.try_finish(),
+        }
+    }
+
+    fn intake(&mut self) -> &mut Intake {
+        match self {
+            Self::Plain(intake) => intake,
+            Self::Gzip(decoder) => decoder.get_mut(),
+        }
+    }
+}
+
+/// Reads a body. With no limit set, a larger one than the default is not read further, and is no failure unless a
+/// regular expression has to see it.
+///
+/// # Errors
+/// `Limit` when it is too large, `Decode` when it is not compressed as it should be.
+pub async fn read(mut incoming: Incoming, http: &HttpConfig) -> Result<Body, CollectError> {
+    let keep = !(http.fail_if_body_matches_regexp.is_empty() && http.fail_if_body_not_matches_regexp.is_empty());
+    let limit = if http.body_size_limit.0 == 0 { DEFAULT_LIMIT } else { http.body_size_limit.0 };
+    let intake = Intake { bytes: Vec::new(), length: 0, limit, keep, full: false };
+    let mut decoder = if http.compression == "gzip" { Decoder::Gzip(Box::new(GzDecoder::new(intake))) } else { Decoder::Plain(intake) };
+    // What gzip expands to nothing is bounded on the line.
+    let mut on_line = 0_u64;
+    while let Some(frame) = incoming.frame().await {
+        let frame = frame.map_err(|e| broken("read the body", e))?;
+        let Some(data) = frame.data_ref() else { continue };
+        on_line = on_line.saturating_add(data.len() as u64);
+        if on_line > limit {
+            decoder.intake().full = true;
+        } else if let Err(error) = decoder.take(data) {
+            not_gzip(&mut decoder, error)?;
+        }
+        if decoder.intake().full {
+            return too_large(http, keep);
+        }
+    }
+    if let Err(error) = decoder.finish() {
+        not_gzip(&mut decoder, error)?;
+    }
+    let intake = decoder.intake();
+    if intake.full {
+        return too_large(http, keep);
+    }
+    Ok(Body { bytes: std::mem::take(&mut intake.bytes), length: Some(intake.length) })
+}
+
+fn not_gzip(decoder: &mut Decoder, error: io::Error) -> Result<(), CollectError> {
+    if decoder.intake().full {
+        return Ok(());
+    }
+    Err(CollectError::new(ErrorKind::Decode, "the body is not gzip, as `compression: gzip` wants it").caused_by(error))
+}
+
+fn too_large(http: &HttpConfig, keep: bool) -> Result<Body, CollectError> {
+    let set = http.body_size_limit.0 != 0;
+    if !set && !keep {
+        return Ok(Body::default());
+    }
+    let limit = if set { http.body_size_limit.0 } else { DEFAULT_LIMIT };
+    Err(CollectError::new(ErrorKind::Limit, format!("the body is larger than {limit} bytes")).hint("write a larger `body_size_limit:`"))
+}

@@ -1,0 +1,89 @@
+//! Whether the last answer is the one that the module wants.
+
+use regex::bytes::Regex;
+use sage_common::error::CollectError;
+
+use super::exchange::Head;
+use super::http::Facts;
+use super::reason;
+use crate::config::http::{HeaderMatch, HttpConfig};
+
+/// Judges the answer; the first thing that is wrong is the reason.
+///
+/// # Errors
+/// What is wrong.
+pub fn judge(http: &HttpConfig, facts: &mut Facts, body: &[u8]) -> Result<(), CollectError> {
+    let Some(head) = &facts.head else { return Ok(()) };
+    status(http, head)?;
+    let looked = headers(http, head).and_then(|()| content(http, body));
+    facts.failed_by_regex = looked.is_err();
+    looked?;
+    version(http, head)?;
+    tls(http, head)
+}
+
+fn status(http: &HttpConfig, head: &Head) -> Result<(), CollectError> {
+    let valid = &http.valid_status_codes;
+    let fine = if valid.is_empty() { (200..300).contains(&head.status) } else { valid.contains(&head.status) };
+    if fine {
+        return Ok(());
+    }
+    let wanted = if valid.is_empty() { "200 to 299".to_owned() } else { valid.iter().map(u16::to_string).collect::<Vec<_>>().join(", ") };
+    Err(CollectError::new(reason::STATUS, format!("the status is {}, wanted is {wanted}", head.status)))
+}
+
+fn version(http: &HttpConfig, head: &Head) -> Result<(), CollectError> {
+    let version = format!("HTTP/{:.1}", head.version);
+    if http.valid_http_versions.is_empty() || http.valid_http_versions.contains(&version) {
+        return Ok(());
+    }
+    let wanted = http.valid_http_versions.join(", ");
+    Err(CollectError::new(reason::VERSION, format!("the answer is {version}, wanted is {wanted}")))
+}
+
+fn tls(http: &HttpConfig, head: &Head) -> Result<(), CollectError> {
+    match (head.tls, http.fail_if_ssl, http.fail_if_not_ssl) {
+        (true, true, _) => Err(CollectError::new(reason::SSL, "the answer came over TLS, which fail_if_ssl refuses")),
+        (false, _, true) => Err(CollectError::new(reason::SSL, "the answer came without TLS, which fail_if_not_ssl refuses")),
+        _ => Ok(()),
+    }
+}
+
+fn refuse(what: &str, how: &str, pattern: &Regex) -> CollectError {
+    CollectError::new(reason::REGEX, format!("the {what} {how} {:?}", pattern.as_str()))
+}
+
+fn content(http: &HttpConfig, body: &[u8]) -> Result<(), CollectError> {
+    if let Some(bad) = http.fail_if_body_matches_regexp.iter().find(|p| p.0.is_match(body)) {
+        return Err(refuse("body", "matches", &bad.0));
+    }
+    match http.fail_if_body_not_matches_regexp.iter().find(|p| !p.0.is_match(body)) {
+        Some(missed) => Err(refuse("body", "does not match", &missed.0)),
+        None => Ok(()),
+    }
+}
+
+fn headers(http: &HttpConfig, head: &Head) -> Result<(), CollectError> {
+    for rule in &http.fail_if_header_matches {
+        one_header(rule, head, true)?;
+    }
+    for rule in &http.fail_if_header_not_matches {
+        one_header(rule, head, false)?;
+    }
+    Ok(())
+}
+
+fn one_header(rule: &HeaderMatch, head: &Head, bad: bool) -> Result<(), CollectError> {
+    let what = format!("header {}", rule.header);
+    let mut values = head.headers.get_all(rule.header.as_str()).iter().peekable();
+    if values.peek().is_none() {
+        if rule.allow_missing {
+            return Ok(());
+        }
+        return Err(CollectError::new(reason::REGEX, format!("the {what} is missing")).hint("write `allow_missing: true` if that is fine"));
+    }
+    if values.any(|v| rule.regexp.0.is_match(v.as_bytes())) == bad {
+        return Err(refuse(&what, if bad { "matches" } else { "does not match" }, &rule.regexp.0));
+    }
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! The probers, one line each, and why a probe can fail.
+
+mod body;
+mod exchange;
+pub mod hop;
+mod http;
+mod judge;
+mod request;
+mod tcp;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use futures_util::FutureExt as _;
+use sage_common::app::BoxFuture;
+use sage_common::deadline::Deadline;
+use sage_common::error::Invalid;
+use sage_common::prober::Outcome;
+use sage_common::sink::Sink;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::config::ModuleConfig;
+use crate::config::types::refusal;
+
+/// A prober: its name in the file, which targets it takes, and how it asks them.
+struct Entry {
+    name: &'static str,
+    accept: fn(&str) -> Result<(), String>,
+    probe: for<'a> fn(Ask<'a>) -> BoxFuture<'a, Outcome>,
+}
+
+/// All probers.
+static PROBERS: &[Entry] = &[
+    Entry { name: "http", accept: hop::accept, probe: |ask| http::probe(ask).boxed() },
+    Entry { name: "tcp", accept: tcp::accept, probe: |ask| tcp::probe(ask).boxed() },
+];
+
+/// Probers of blackbox_exporter that are not here.
+const NOT_HERE: [&str; 5] = ["dns", "icmp", "grpc", "unix", "websocket"];
+
+/// Reasons for failure that only probes have: the target answered, but not what the module wants.
+pub mod reason {
+    use sage_common::error::ErrorKind;
+
+    /// The address is one that is never asked.
+    pub const FORBIDDEN: ErrorKind = ErrorKind::Product("forbidden");
+    /// The redirects do not end, or lead where we do not follow.
+    pub const REDIRECT: ErrorKind = ErrorKind::Product("redirect");
+    /// The status code is not one that the module takes.
+    pub const STATUS: ErrorKind = ErrorKind::Product("status");
+    /// The HTTP version is not one that the module takes.
+    pub const VERSION: ErrorKind = ErrorKind::Product("http_version");
+    /// A regular expression of the module says no.
+    pub const REGEX: ErrorKind = ErrorKind::Product("regex");
+    /// TLS where the module wants none, or none where it wants TLS.
+    pub const SSL: ErrorKind = ErrorKind::Product("ssl");
+    /// All of them.
+    pub const ALL: &[&str] = &["forbidden", "redirect", "status", "http_version", "regex", "ssl"];
+}
+
+/// One question.
+pub struct Ask<'a> {
+    /// Whom.
+    pub target: &'a str,
+    /// How.
+    pub module: &'a ModuleConfig,
+    /// Until when.
+    pub deadline: Deadline,
+    /// Where the samples go.
+    pub out: &'a mut Sink,
+}
+
+/// One of the probers.
+#[derive(Clone, Copy)]
+pub struct Kind(&'static Entry);
+
+impl Kind {
+    /// The prober of this name.
+    pub fn find(name: &str) -> Option<Self> {
+        PROBERS.iter().find(|entry| entry.name == name).map(Self)
+    }
+
+    /// Its name in the file.
+    pub const fn name(self) -> &'static str {
+        self.0.name
+    }
+
+    /// Refuses what cannot be a target of this prober.
+    ///
+    /// # Errors
+    /// What is wrong, without the target itself: it may hold a password.
+    pub fn accept(self, target: &str) -> Result<(), String> {
+        (self.0.accept)(target)
+    }
+
+    /// Asks.
+    pub fn probe(self, ask: Ask<'_>) -> BoxFuture<'_, Outcome> {
+        (self.0.probe)(ask)
+    }
+}
+
+impl fmt::Debug for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.name)
+    }
+}
+
+impl Serialize for Kind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.name)
+    }
+}
+
+impl<'de> Deserialize<'de> for Kind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Self::find(&name).ok_or_else(|| {
+            let refused = if NOT_HERE.contains(&name.as_str()) {
+                Invalid::new(format!("`prober: {name}` is not supported by this version"))
+                    .hint("remove the module, or keep it in a file of its own for blackbox_exporter")
+            } else {
+                let known: Vec<_> = PROBERS.iter().map(|entry| entry.name).collect();
+                sage_common::config::unknown(&format!("unknown prober `{name}`"), &name, &known)
+            };
+            refusal(refused)
+        })
+    }
+}

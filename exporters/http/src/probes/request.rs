@@ -1,0 +1,118 @@
+//! The request of one hop: headers, and credentials where they belong.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CACHE_CONTROL, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue,
+    USER_AGENT,
+};
+use hyper::{Method, Request, Uri};
+use sage_common::error::{CollectError, ErrorKind};
+use sage_common::secret::Secret;
+use url::{Position, Url};
+
+use super::hop::Hop;
+use crate::config::http::HttpConfig;
+
+/// Headers that another host than the target's gets too; what else is configured may be a secret.
+const HARMLESS: [HeaderName; 5] = [ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CACHE_CONTROL, USER_AGENT];
+
+/// The body that the module sends.
+///
+/// # Errors
+/// `Internal` when its file cannot be read.
+pub fn body(http: &HttpConfig) -> Result<Bytes, CollectError> {
+    match (&http.body, &http.body_file) {
+        (Some(text), _) => Ok(Bytes::from(text.clone())),
+        (None, Some(file)) => std::fs::read(file).map(Bytes::from).map_err(|e| {
+            CollectError::new(ErrorKind::Internal, format!("read the body file {}", file.display()))
+                .caused_by(e)
+                .hint(format!("the service user must be able to read it: ls -l {}", file.display()))
+        }),
+        (None, None) => Ok(Bytes::new()),
+    }
+}
+
+/// The method that the module uses.
+pub fn method(http: &HttpConfig) -> Method {
+    // Checked when the configuration was loaded.
+    Method::from_bytes(http.method.as_bytes()).unwrap_or(Method::GET)
+}
+
+/// The Host header that the module sets, by whatever spelling.
+pub fn configured_host(http: &HttpConfig) -> Option<&str> {
+    let host = http.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
+    host.map(|(_, value)| value.as_str())
+}
+
+/// Makes the request.
+///
+/// # Errors
+/// `Auth` when a secret cannot be read or sent.
+pub fn build(hop: &Hop, http: &HttpConfig) -> Result<Request<Full<Bytes>>, CollectError> {
+    let unfit = |what: &str| CollectError::new(ErrorKind::Internal, format!("{what} cannot be sent"));
+    let uri: Uri = hop.url[Position::BeforePath..Position::AfterQuery].parse().map_err(|_| unfit("the path"))?;
+    let mut request = Request::new(Full::new(hop.body.clone()));
+    *request.method_mut() = hop.method.clone();
+    *request.uri_mut() = uri;
+    let headers = request.headers_mut();
+    let host = HeaderValue::from_str(&authority(&hop.url)).map_err(|_| unfit("the host"))?;
+    headers.insert(HOST, host);
+    headers.insert(USER_AGENT, HeaderValue::from_static(concat!("sage-http-exporter/", env!("CARGO_PKG_VERSION"))));
+    // Nothing is compressed unless the module says that it can be read.
+    let encoding = if http.compression == "gzip" { "gzip" } else { "identity" };
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(encoding));
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    configured(hop, http, headers);
+    if hop.home
+        && let Some(value) = credential(http)?
+    {
+        headers.insert(AUTHORIZATION, value);
+    }
+    Ok(request)
+}
+
+fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+fn configured(hop: &Hop, http: &HttpConfig, headers: &mut HeaderMap) {
+    for (name, value) in &http.headers {
+        // Both were checked when the configuration was loaded.
+        let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) else {
+            continue;
+        };
+        if hop.home || HARMLESS.contains(&name) {
+            headers.insert(name, value);
+        }
+    }
+}
+
+fn credential(http: &HttpConfig) -> Result<Option<HeaderValue>, CollectError> {
+    let read = |file: &std::path::PathBuf| Secret::File(file.clone()).read();
+    let text = if let Some(basic) = &http.basic_auth {
+        let user = match (&basic.username, &basic.username_file) {
+            (Some(user), _) => user.clone(),
+            (None, Some(file)) => read(file)?,
+            (None, None) => return Ok(None),
+        };
+        let password = basic.password_file.as_ref().map(read).transpose()?.unwrap_or_default();
+        format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
+    } else if let Some(other) = &http.authorization {
+        let Some(file) = &other.credentials_file else { return Ok(None) };
+        format!("{} {}", other.r#type, read(file)?)
+    } else if let Some(file) = &http.bearer_token_file {
+        format!("Bearer {}", read(file)?)
+    } else {
+        return Ok(None);
+    };
+    let mut value = HeaderValue::from_str(&text).map_err(|_| {
+        CollectError::new(ErrorKind::Auth, "the credential holds a character that no header can have")
+            .hint("it must be one line of printable characters")
+    })?;
+    value.set_sensitive(true);
+    Ok(Some(value))
+}
