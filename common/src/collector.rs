@@ -263,6 +263,9 @@ pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(300);
 /// Longest run of a collector that sets none.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Shortest time between two runs of a collector on a timer.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+
 impl<S: Service> Entry<S> {
     /// Makes collector `C` of `about` from its options.
     ///
@@ -280,6 +283,10 @@ impl<S: Service> Entry<S> {
                 "collector {}: `interval` is for collectors on a timer; this one runs at each scrape",
                 about.name
             )));
+        }
+        if common.timeout.is_some_and(|time| time.is_zero()) || common.interval.is_some_and(|time| time < SHORTEST_INTERVAL) {
+            // An interval near zero would ask the server without a pause.
+            return Err(Invalid::new(format!("collector {}: `timeout` must be greater than 0 and `interval` at least 1s", about.name)));
         }
         Ok(Self {
             about,

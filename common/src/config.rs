@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::collector::Table;
 use crate::error::Invalid;
-use crate::live::Module;
+use crate::module::Module;
 use crate::service::Service;
 
 /// A duration as written in a file or flag: a number with a unit, such as `500ms`, `5s`, `1m 30s`.
@@ -124,7 +124,7 @@ impl<S: Service> ModuleConfig<S> {
             timeout: self.timeout.0,
             probe_interval: self.probe_interval.0,
             max_series: self.max_series,
-            entries: self.collectors.build()?,
+            entries: self.collectors.build().map_err(|e| Invalid { message: format!("module {name}: {}", e.message), hint: e.hint })?,
         })
     }
 }
@@ -170,11 +170,28 @@ fn refusal(error: &serde_saphyr::Error, origin: &str) -> Invalid {
     match error {
         Yaml::SerdeUnknownField { field, expected, .. } => unknown(&format!("{place}: unknown key `{field}`"), field, expected),
         Yaml::SerdeUnknownVariant { variant, expected, .. } => unknown(&format!("{place}: unknown value `{variant}`"), variant, expected),
+        other => Invalid::new(format!("{place}: {}", plain(other))),
+    }
+}
+
+/// What is wrong, in the words of those who write the file; the library's own are for those who write code.
+fn plain(error: &serde_saphyr::Error) -> String {
+    use serde_saphyr::Error as Yaml;
+    match error {
+        Yaml::Unexpected { expected: "mapping start", .. } => {
+            "settings are expected here (`key: value`, one a line, indented), not a list, a single value or nothing".to_owned()
+        }
+        Yaml::Unexpected { expected: "string scalar", .. } => "a single value is expected here".to_owned(),
+        Yaml::NullIntoString { .. } => "there is no value: write one, or leave the line out to get the default".to_owned(),
+        Yaml::InvalidScalar { ty: "boolean", .. } | Yaml::InvalidBooleanStrict { .. } => "true or false is expected here".to_owned(),
+        Yaml::InvalidScalar { ty: "u16", .. } => "a whole number from 0 to 65535 is expected here".to_owned(),
+        Yaml::InvalidScalar { ty: "u32" | "u64" | "usize", .. } => "a whole number, 0 or more, is expected here".to_owned(),
+        Yaml::DuplicateMappingKey { key: Some(key), .. } => format!("the key `{key}` stands here a second time"),
+        Yaml::MultipleDocuments { .. } => "a second YAML document begins here (`---`); a configuration is one".to_owned(),
         other => {
             let text = other.to_string();
             // The place stands in front; the library's own suffix would repeat it.
-            let text = text.split(" at line ").next().unwrap_or(&text);
-            Invalid::new(format!("{place}: {text}"))
+            text.split(" at line ").next().unwrap_or(&text).to_owned()
         }
     }
 }
@@ -244,5 +261,18 @@ mod tests {
         assert!(e.message.starts_with("x.yml:1:10: "), "{e}");
         let e = refused("targets: {a: {host: [}\n");
         assert!(e.message.starts_with("x.yml:1:"), "{e}");
+    }
+
+    #[test]
+    fn refusals_are_about_the_file_and_not_about_the_library() {
+        for (text, want) in [
+            ("targets: [a]\n", "x.yml:1:10: settings are expected here"),
+            ("targets:\n  a:\n    host:\n", "x.yml:3:9: there is no value"),
+            ("targets:\n  a: {}\n  a: {}\n", "x.yml:3:3: the key `a` stands here a second time"),
+            ("targets: {}\n---\ntargets: {}\n", "x.yml:3:1: a second YAML document begins here"),
+        ] {
+            let e = refused(text);
+            assert!(e.message.starts_with(want), "{e}");
+        }
     }
 }

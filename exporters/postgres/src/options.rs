@@ -289,6 +289,13 @@ impl TargetOptions for Options {
         if self.host.is_empty() || self.user.is_empty() || self.database.is_empty() || self.port == 0 {
             return Err(Invalid::new("host, port, user and database must not be empty").hint("leave a setting out to get its default"));
         }
+        // Neither message shows the value: a connection string may hold a password.
+        if self.host.contains(',') {
+            return Err(Invalid::new("host names several servers").hint("name each server as a target of its own"));
+        }
+        if self.host.contains(['@', '=']) || self.host.contains("://") {
+            return Err(Invalid::new("host is a connection string, not a host").hint("write host, port, user and database apart"));
+        }
         if self.sslcert.is_some() != self.sslkey.is_some() {
             return Err(Invalid::new("sslcert and sslkey belong together").hint("name both files, or neither"));
         }
@@ -334,6 +341,23 @@ mod tests {
             let e = with(&[(var, text)], &NO_FLAGS).unwrap_err();
             assert!(e.message.contains(var) || e.message.contains("sslmode"), "{e}");
             assert!(!e.message.contains("='canary"), "{e}");
+        }
+    }
+
+    #[test]
+    fn a_connection_string_is_no_host_and_is_not_shown() {
+        for (host, want) in [
+            ("postgresql://u:canary@db/x", "connection string"),
+            ("u:canary@db", "connection string"),
+            ("host=db password=canary", "connection string"),
+            ("canary,db", "several servers"),
+        ] {
+            let e = Options { host: host.to_owned(), ..Options::default() }.validate().unwrap_err();
+            assert!(e.message.contains(want) && !e.to_string().contains("canary"), "{host}: {e}");
+        }
+        for host in ["db.example", "10.0.0.1", "::1", "/var/run/postgresql"] {
+            let valid = Options { host: host.to_owned(), ..Options::default() }.validate();
+            assert_eq!(valid, Ok(()), "{host}");
         }
     }
 
