@@ -209,8 +209,8 @@ pub struct Authority {
     pub file: TempFile,
 }
 
-/// 2030-01-01 and 2020-01-01, Unix time.
-pub const GOOD_UNTIL: f64 = 1_893_456_000.0;
+/// 2099-01-01 and 2020-01-01, Unix time.
+pub const GOOD_UNTIL: f64 = 4_070_908_800.0;
 pub const EXPIRED_AT: f64 = 1_577_836_800.0;
 
 impl Authority {
@@ -233,7 +233,7 @@ impl Authority {
 
 /// A server's side with a certificate that nobody vouches for.
 pub fn self_signed(name: &str) -> Arc<ServerConfig> {
-    let (key, params) = leaf(name, 2030);
+    let (key, params) = leaf(name, 2099);
     let certificate = params.self_signed(&key).unwrap();
     server_config(certificate.der().clone(), &key)
 }

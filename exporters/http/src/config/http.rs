@@ -32,8 +32,10 @@ pub struct HttpConfig {
     /// How the body comes.
     pub compression: String,
     /// Whether redirects are followed.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub follow_redirects: Option<bool>,
     /// The older, opposite spelling of `follow_redirects`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub no_follow_redirects: Option<bool>,
     /// Whether TLS is a failure.
     pub fail_if_ssl: bool,
@@ -50,25 +52,32 @@ pub struct HttpConfig {
     /// TLS.
     pub tls_config: TlsConfig,
     /// User and password.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub basic_auth: Option<BasicAuth>,
     /// Another credential.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub authorization: Option<Authorization>,
     /// The older spelling of `authorization.credentials_file`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub bearer_token_file: Option<PathBuf>,
     /// Address family that is taken where a name has both.
     pub preferred_ip_protocol: IpProtocol,
     /// Whether the other family will do.
     pub ip_protocol_fallback: bool,
     /// Address of this machine to connect from.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub source_ip_address: Option<IpAddr>,
     /// Request body.
-    #[serde(serialize_with = "length_only")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "length_only")]
     pub body: Option<String>,
     /// File with the request body.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub body_file: Option<PathBuf>,
     /// HTTP/2; may only be switched off.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub enable_http2: Option<bool>,
     /// HTTP/3; may only be switched off.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub enable_http3: Option<bool>,
     #[serde(skip_serializing, deserialize_with = "refused::http_headers")]
     http_headers: (),
@@ -110,10 +119,13 @@ pub struct HeaderMatch {
 #[serde(deny_unknown_fields, default)]
 pub struct BasicAuth {
     /// The user.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
     /// File with the user.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub username_file: Option<PathBuf>,
     /// File with the password.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
     #[serde(skip_serializing, deserialize_with = "refused::password")]
     password: (),
@@ -126,6 +138,7 @@ pub struct Authorization {
     /// Its kind, as sent.
     pub r#type: String,
     /// File with the credential.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub credentials_file: Option<PathBuf>,
     #[serde(skip_serializing, deserialize_with = "refused::credentials")]
     credentials: (),

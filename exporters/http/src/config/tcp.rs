@@ -18,6 +18,7 @@ pub struct TcpConfig {
     /// Whether the other family will do.
     pub ip_protocol_fallback: bool,
     /// Address of this machine to connect from.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub source_ip_address: Option<IpAddr>,
     /// What is expected and sent, in turn.
     pub query_response: Vec<Step>,
@@ -32,9 +33,10 @@ pub struct TcpConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct Step {
     /// Lines are read until one matches.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub expect: Option<Pattern>,
     /// Line that is sent then; `${1}` is the first group of the match.
-    #[serde(serialize_with = "length_only")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "length_only")]
     pub send: Option<String>,
     /// Whether TLS begins then.
     pub starttls: bool,

@@ -34,16 +34,22 @@ pub struct TlsConfig {
     /// Nothing of the certificate is checked.
     pub insecure_skip_verify: bool,
     /// Authorities to trust instead of the system's.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
     /// The client's certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cert_file: Option<PathBuf>,
     /// The client's key.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub key_file: Option<PathBuf>,
     /// The name that the certificate must have, instead of the target's.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub server_name: Option<String>,
     /// Oldest version to offer.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub min_version: Option<TlsVersion>,
     /// Newest version to offer.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_version: Option<TlsVersion>,
     #[serde(skip_serializing, deserialize_with = "refused::ca")]
     ca: (),

@@ -78,7 +78,7 @@ async fn a_body_does_not_cross_to_another_host() {
 #[tokio::test]
 async fn the_last_answer_tells_whether_there_was_tls() {
     let authority = Authority::new();
-    let secure = Server::https(authority.server("127.0.0.1", 2030), |_| answer("200 OK", "", "")).await;
+    let secure = Server::https(authority.server("127.0.0.1", 2099), |_| answer("200 OK", "", "")).await;
     let onward = format!("https://{}/", secure.address);
     let server = Server::http(move |_| answer("301 Moved Permanently", &format!("Location: {onward}\r\n"), "")).await;
     let module = format!("prober: http\nhttp: {{fail_if_not_ssl: true, tls_config: {{ca_file: {}}}}}\n", authority.file.shown());

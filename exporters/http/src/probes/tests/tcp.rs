@@ -110,7 +110,7 @@ async fn mail(mut stream: TcpStream, tls: TlsAcceptor, go: &'static [u8]) {
 #[tokio::test]
 async fn tls_begins_in_the_middle() {
     let authority = Authority::new();
-    let tls = TlsAcceptor::from(authority.server("127.0.0.1", 2030));
+    let tls = TlsAcceptor::from(authority.server("127.0.0.1", 2099));
     let server = Server::tcp(move |stream| mail(stream, tls.clone(), b"220 go\r\n")).await;
     let page = probe(&starttls(&authority), &server.address.to_string(), LONG).await;
     assert!(page.outcome.success, "{}", page.error());
@@ -121,7 +121,7 @@ async fn tls_begins_in_the_middle() {
 #[tokio::test]
 async fn plain_text_slipped_in_before_tls_is_refused() {
     let authority = Authority::new();
-    let tls = TlsAcceptor::from(authority.server("127.0.0.1", 2030));
+    let tls = TlsAcceptor::from(authority.server("127.0.0.1", 2099));
     let server = Server::tcp(move |stream| mail(stream, tls.clone(), b"220 go\r\n250 safe\r\n")).await;
     let page = probe(&starttls(&authority), &server.address.to_string(), LONG).await;
     assert_eq!(page.reason(), "decode", "{}", page.error());
@@ -130,7 +130,7 @@ async fn plain_text_slipped_in_before_tls_is_refused() {
 #[tokio::test]
 async fn tls_from_the_start() {
     let authority = Authority::new();
-    let server = Server::https(authority.server("127.0.0.1", 2030), |_| (b"+OK ready\r\n".to_vec(), crate::testing::Then::Close)).await;
+    let server = Server::https(authority.server("127.0.0.1", 2099), |_| (b"+OK ready\r\n".to_vec(), crate::testing::Then::Close)).await;
     let module = format!(
         "prober: tcp\ntcp: {{tls: true, tls_config: {{ca_file: {}}}, query_response: [{{send: \"x\\r\\n\\r\"}}, {{expect: '^[+]OK'}}]}}\n",
         authority.file.shown()

@@ -15,7 +15,7 @@ async fn ask(server: &Server, tls: &str) -> Page {
 #[tokio::test]
 async fn a_good_certificate() {
     let authority = Authority::new();
-    let server = Server::https(authority.server("127.0.0.1", 2030), |_| answer("200 OK", "", "")).await;
+    let server = Server::https(authority.server("127.0.0.1", 2099), |_| answer("200 OK", "", "")).await;
     let page = ask(&server, &format!("ca_file: {}", authority.file.shown())).await;
     assert!(page.outcome.success, "{}", page.error());
     assert_eq!((page.value(EXPIRY), page.value(CHAIN)), (Some(GOOD_UNTIL), Some(GOOD_UNTIL)));
@@ -38,7 +38,7 @@ async fn bad_certificates_are_refused_and_still_tell_their_end() {
     let trust = format!("ca_file: {}", authority.file.shown());
     for (config, end, word) in [
         (authority.server("127.0.0.1", 2020), EXPIRED_AT, "expired"),
-        (authority.server("other.example", 2030), GOOD_UNTIL, "not valid for name"),
+        (authority.server("other.example", 2099), GOOD_UNTIL, "not valid for name"),
         (self_signed("127.0.0.1"), GOOD_UNTIL, "UnknownIssuer"),
     ] {
         let server = Server::https(config, |_| answer("200 OK", "", "")).await;
@@ -62,7 +62,7 @@ async fn an_unchecked_certificate_tells_its_end_but_no_chain() {
 #[tokio::test]
 async fn the_name_can_be_given() {
     let authority = Authority::new();
-    let server = Server::https(authority.server("other.example", 2030), |_| answer("200 OK", "", "")).await;
+    let server = Server::https(authority.server("other.example", 2099), |_| answer("200 OK", "", "")).await;
     let page = ask(&server, &format!("ca_file: {}, server_name: other.example", authority.file.shown())).await;
     assert!(page.outcome.success, "{}", page.error());
     let by_header =
