@@ -8,6 +8,7 @@
     reason = "test support: a panic is how a failed step is told"
 )]
 
+pub mod bench;
 pub mod exporter;
 pub mod fault;
 pub mod http;
