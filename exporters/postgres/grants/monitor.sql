@@ -1,7 +1,7 @@
 -- The role that sage-postgres-exporter logs in as. For PostgreSQL 13 to 18; roles belong to the whole instance, so run
 -- it once, on the primary:
 --
---   sudo -u postgres psql -X -v ON_ERROR_STOP=1 -f monitor.sql
+--   sudo -u postgres psql -X -v ON_ERROR_STOP=1 < monitor.sql
 --   sudo -u postgres psql -X -c '\password sage'      -- asks; the password stands in no file, history or log
 --
 -- A login over the Unix socket with peer authentication (system user sage) needs no password at all.
