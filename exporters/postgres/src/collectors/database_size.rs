@@ -1,11 +1,10 @@
 //! Size of each database on disk.
 //!
-//! From pg_database_size(), which walks the database's folders; hence on a timer. Needs CONNECT on the database or
-//! pg_read_all_stats; databases without either are left out.
+//! From pg_database_size(), which walks the database's folders; hence on the timer, and asked in the database itself, so
+//! that the size of a dropped one goes with it and does not stay until the next walk. Databases that we may not enter
+//! are left out.
 
-use std::time::Duration;
-
-use sage_common::collector::{Collector, DEFAULT_INTERVAL, NoOptions};
+use sage_common::collector::{Collector, NoOptions, Scope};
 use sage_common::desc::Info;
 use sage_common::error::CollectError;
 use sage_common::put;
@@ -18,9 +17,7 @@ sage_common::metrics! {
     SIZE: Gauge legacy "pg_database_size_bytes" [datname];
 }
 
-const SQL: &str = "
-SELECT datname::text, pg_database_size(oid) FROM pg_database
-WHERE pg_has_role(current_user, 'pg_read_all_stats', 'usage') OR has_database_privilege(oid, 'CONNECT')";
+const SQL: &str = "SELECT current_database()::text, pg_database_size(current_database())";
 
 /// See the file.
 pub struct DatabaseSize;
@@ -31,7 +28,7 @@ impl Collector for DatabaseSize {
     const HELP: &'static str = "Size of each database on disk (pg_database_size).";
     // The peer's collector of this name reads sizes; ours of this name reads pg_stat_database. Who asks for it gets both.
     const ALIASES: &'static [&'static str] = &["database"];
-    const EVERY: Option<Duration> = Some(DEFAULT_INTERVAL);
+    const SCOPE: Scope = Scope::Database;
     const METRICS: &'static [Info] = METRICS;
 
     fn new(_: NoOptions) -> Self {
@@ -39,10 +36,9 @@ impl Collector for DatabaseSize {
     }
 
     async fn collect(&self, session: &Pg, out: &mut Sink) -> Result<(), CollectError> {
-        for row in session.rows(SQL).await? {
-            let datname: String = row.get(0)?;
-            put!(out, SIZE { datname } = row.get::<Option<i64>>(1)?);
-        }
+        let row = session.one(SQL).await?;
+        let datname: String = row.get(0)?;
+        put!(out, SIZE { datname } = row.get::<i64>(1)?);
         Ok(())
     }
 }
