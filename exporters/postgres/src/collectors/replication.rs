@@ -43,11 +43,12 @@ SELECT extract(epoch FROM pg_last_xact_replay_timestamp())::float8,
        CASE WHEN pg_has_role(current_user, 'pg_read_all_settings', 'usage') THEN current_setting('primary_conninfo') <> '' END,
        EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming')";
 
-/// Several standbys may have one name; their rows become one, the worst of them.
+/// Several standbys may have one name; their rows become one, the worst of them. The slots come from the function below
+/// their view, which reads pg_database for a name that is not needed here and would wait for who has locked it.
 const STANDBYS_OF: &str = "
 SELECT coalesce(r.application_name, ''), coalesce(s.slot_name::text, ''), coalesce(r.state, 'unknown'), count(*),
        max(pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END, r.replay_lsn))::float8
-FROM pg_stat_replication r LEFT JOIN pg_replication_slots s ON s.active_pid = r.pid GROUP BY 1, 2, 3";
+FROM pg_stat_replication r LEFT JOIN pg_get_replication_slots() s ON s.active_pid = r.pid GROUP BY 1, 2, 3";
 
 /// See the file.
 pub struct Replication;
