@@ -25,6 +25,8 @@ pub const V14: u32 = 140_000;
 
 /// Most rows of one answer.
 const MAX_ROWS: usize = 100_000;
+/// Most bytes of one answer's rows.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
 /// Time for the server to take back a cancelled or closed session.
 const ENDING: Duration = Duration::from_millis(500);
 
@@ -97,7 +99,7 @@ impl Pg {
             let _ = connection.await;
         });
         phases.end("login");
-        let answer = client.simple_query(GREETING).await.map_err(|e| convert("ask the server who it is", e))?;
+        let answer = greet(&client).await?;
         let (facts, standby) =
             read_facts(&answer).ok_or_else(|| CollectError::new(ErrorKind::Decode, "the server does not say who it is"))?;
         phases.end("request");
@@ -162,7 +164,7 @@ impl Pg {
     /// All rows of a statement, which is prepared once per session.
     ///
     /// # Errors
-    /// The server's error; `Limit` when there are more rows than we take.
+    /// The server's error; `Limit` when there are more rows or bytes than we take.
     pub async fn rows(&self, sql: &'static str) -> Result<Vec<Row>, CollectError> {
         self.rows_with(sql, &[]).await
     }
@@ -175,21 +177,23 @@ impl Pg {
         let statement = self.prepare(sql).await?;
         let result = async {
             let mut stream = std::pin::pin!(self.client.query_raw(&statement, params.iter().copied()).await?);
-            let mut rows = Vec::new();
+            let (mut rows, mut bytes) = (Vec::new(), 0);
             while rows.len() <= MAX_ROWS
+                && bytes <= MAX_BYTES
                 && let Some(row) = stream.try_next().await?
             {
+                bytes += row.raw_size_bytes();
                 rows.push(Row(row));
             }
-            Ok(rows)
+            Ok((rows, bytes))
         };
-        let rows = result.await.map_err(|e| {
+        let (rows, bytes) = result.await.map_err(|e| {
             // A changed catalogue or a pooler in between may have invalidated the statement: prepare it anew next time.
             self.prepared.lock().unwrap_or_else(PoisonError::into_inner).remove(sql);
             convert("query", e)
         })?;
-        if rows.len() > MAX_ROWS {
-            return Err(CollectError::new(ErrorKind::Limit, format!("the answer has more than {MAX_ROWS} rows")));
+        if rows.len() > MAX_ROWS || bytes > MAX_BYTES {
+            return Err(CollectError::new(ErrorKind::Limit, format!("the answer has more than {MAX_ROWS} rows or {MAX_BYTES} bytes")));
         }
         Ok(rows)
     }
@@ -251,6 +255,21 @@ impl Row {
     pub fn get<T: FromSqlOwned>(&self, column: usize) -> Result<T, CollectError> {
         self.0.try_get(column).map_err(|e| CollectError::new(ErrorKind::Decode, format!("column {column}")).caused_by(e))
     }
+}
+
+/// All messages of the greeting's answer, of which there are few.
+async fn greet(client: &Client) -> Result<Vec<SimpleQueryMessage>, CollectError> {
+    const MOST: usize = 32;
+    let fail = |e| convert("ask the server who it is", e);
+    let mut stream = std::pin::pin!(client.simple_query_raw(GREETING).await.map_err(fail)?);
+    let mut answer = Vec::new();
+    while let Some(message) = stream.try_next().await.map_err(fail)? {
+        if answer.len() == MOST {
+            return Err(CollectError::new(ErrorKind::Limit, "the server does not come to an end when asked who it is"));
+        }
+        answer.push(message);
+    }
+    Ok(answer)
 }
 
 fn read_facts(answer: &[SimpleQueryMessage]) -> Option<(Facts, bool)> {
