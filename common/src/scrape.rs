@@ -34,11 +34,15 @@ pub async fn scrape<S: Service>(live: &Live<S>, module: &Arc<Module<S>>, selecte
     let mut report = Report::default();
     let entries: Vec<&Entry<S>> = selected.iter().filter_map(|i| module.entries.get(*i)).collect();
 
-    let (remote, local) = tokio::join!(remote(live, module, &entries, deadline), local(live, &entries, deadline));
+    let (remote, mut here) = tokio::join!(remote(live, module, &entries, deadline), local(live, &entries, deadline));
+    if remote.opened {
+        // The new session has told where the server's processes and its log are now; what was read beside it is older.
+        here = local(live, &entries, deadline).await;
+    }
     report.up = remote.up;
     report.failures = remote.failures;
     let mut parts = remote.parts;
-    parts.extend(local);
+    parts.extend(here);
     // Of a server that is down there is no news, and old news would pass for it.
     if report.up {
         parts.extend(live.timer.parts(module, &entries, remote.members.as_deref()));
@@ -64,6 +68,8 @@ struct Remote {
     parts: Vec<Part>,
     failures: Vec<Failure>,
     members: Option<Vec<String>>,
+    /// A session was opened in this scrape.
+    opened: bool,
 }
 
 async fn remote<S: Service>(live: &Live<S>, module: &Arc<Module<S>>, entries: &[&Entry<S>], deadline: Deadline) -> Remote {
@@ -81,6 +87,7 @@ async fn remote<S: Service>(live: &Live<S>, module: &Arc<Module<S>>, entries: &[
             Ok(session) => {
                 lease.fill(session);
                 out.up = true;
+                out.opened = true;
             }
             Err(error) => out.fail(entries, &error),
         }
@@ -114,7 +121,8 @@ async fn prove<S: Service>(lease: &mut Lease<S>, state: &S::State, out: &mut Rem
     let Some(session) = lease.session() else { return };
     match deadline.slice(REQUEST_LIMIT).run(S::request(session, state)).await {
         Ok(Ok(())) => out.up = true,
-        Ok(Err(error)) if S::usable(session) => {
+        // An answer without end, or one that cannot be read, is none: what follows it would be out of step.
+        Ok(Err(error)) if S::usable(session) && !matches!(error.kind, ErrorKind::Limit | ErrorKind::Decode) => {
             // It answered, if only with an error; the collectors may still do.
             out.up = true;
             out.failures.push(Failure::new("connect", &error));
