@@ -17,4 +17,5 @@ pub mod page;
 pub mod poll;
 pub mod process;
 pub mod servers;
+pub mod site;
 pub mod temp;

@@ -67,6 +67,16 @@ impl TempFolder {
         self.path.join(name)
     }
 
+    /// Writes a file that only our own user may read, as exporters want their secrets, and returns its path.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn write_secret(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.write(name, "");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        self.write(name, content)
+    }
+
     /// Writes a file inside and returns its path.
     ///
     /// # Panics

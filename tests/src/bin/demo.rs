@@ -17,6 +17,7 @@ use e2e::poll;
 use e2e::servers::alertmanager::Alertmanager;
 use e2e::servers::postgres::{Background, PASSWORD, Postgres, PostgresOptions, SUPERUSER};
 use e2e::servers::prometheus::{Job, Prometheus, PrometheusOptions, shipped_rules};
+use e2e::site;
 use e2e::temp::{self, TempFolder, free_port};
 use serde_json::json;
 
@@ -31,16 +32,8 @@ struct Entry {
 
 /// Every exporter of the workspace.
 const EXPORTERS: &[Entry] = &[
-    Entry {
-        binary: "sage-postgres-exporter",
-        settings: postgres_settings,
-        jobs: postgres_jobs,
-    },
-    Entry {
-        binary: "sage-http-exporter",
-        settings: http_settings,
-        jobs: http_jobs,
-    },
+    Entry { binary: "sage-postgres-exporter", settings: postgres_settings, jobs: postgres_jobs },
+    Entry { binary: "sage-http-exporter", settings: http_settings, jobs: http_jobs },
 ];
 
 #[derive(Default)]
@@ -56,7 +49,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 fn postgres_settings(stage: &Stage) -> Settings {
     let port = stage.postgres.port();
-    let password = stage.folder.write("postgres-password", MONITOR_PASSWORD);
+    let password = stage.folder.write_secret("postgres-password", MONITOR_PASSWORD);
     Settings {
         args: Vec::new(),
         env: vec![
@@ -69,12 +62,7 @@ fn postgres_settings(stage: &Stage) -> Settings {
 
 fn postgres_jobs(_: &Stage, exporter: SocketAddr) -> Vec<Job> {
     let address = exporter.to_string();
-    vec![Job {
-        name: "postgres".to_owned(),
-        labels: inventory("db01", "postgres", "dba", &address),
-        address,
-        ..Job::default()
-    }]
+    vec![Job { name: "postgres".to_owned(), labels: site::labels("db01", "postgres", "dba", &address), address, ..Job::default() }]
 }
 
 fn http_settings(stage: &Stage) -> Settings {
@@ -83,10 +71,7 @@ fn http_settings(stage: &Stage) -> Settings {
         "tcp_connect": { "prober": "tcp", "timeout": "2s" },
     }});
     let file = stage.folder.write("blackbox.yml", &format!("{modules:#}"));
-    Settings {
-        args: vec![format!("--config.file={}", file.display())],
-        env: Vec::new(),
-    }
+    Settings { args: vec![format!("--config.file={}", file.display())], env: Vec::new() }
 }
 
 fn http_jobs(stage: &Stage, exporter: SocketAddr) -> Vec<Job> {
@@ -94,31 +79,13 @@ fn http_jobs(stage: &Stage, exporter: SocketAddr) -> Vec<Job> {
         name: name.to_owned(),
         address: exporter.to_string(),
         path: "/probe".to_owned(),
-        labels: inventory("web01", "http", "app", &target),
+        labels: site::labels("web01", "http", "app", &target),
         params: vec![("module".to_owned(), module.to_owned()), ("target".to_owned(), target)],
     };
     vec![
         probe("http", "http_2xx", format!("http://{}/-/ready", stage.prometheus)),
         probe("tcp", "tcp_connect", stage.postgres.address().to_string()),
     ]
-}
-
-/// The seven labels that a site's inventory gives each target, and the instance.
-fn inventory(host: &str, product: &str, team: &str, instance: &str) -> Vec<(String, String)> {
-    let labels = [
-        ("client", "acme"),
-        ("site", "par"),
-        ("host", host),
-        ("product", product),
-        ("service", "shop"),
-        ("criticality", "high"),
-        ("team", team),
-        ("instance", instance),
-    ];
-    labels
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect()
 }
 
 /// What the exporters watch. Dropped last to first: the load ends before its server.
@@ -192,11 +159,7 @@ fn on_signal(stop: &'static AtomicBool) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let (mut interrupt, mut terminate, mut hangup) = {
         let _inside = runtime.enter();
-        (
-            signal(SignalKind::interrupt())?,
-            signal(SignalKind::terminate())?,
-            signal(SignalKind::hangup())?,
-        )
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?)
     };
     thread::spawn(move || {
         runtime.block_on(async {
@@ -237,37 +200,24 @@ fn start(stop: &AtomicBool) -> Result<Demo, Interrupted> {
     let alertmanager = Alertmanager::start_with(&routes());
     say(stop, "Starting Prometheus with the shipped rules")?;
     let mut rules = shipped_rules();
-    rules.push(stage.folder.write("inventory.yml", &expected(&jobs)));
-    let options = PrometheusOptions {
-        jobs: jobs.clone(),
-        interval: INTERVAL,
-        rules,
-        alertmanager: Some(alertmanager.address()),
-    };
+    rules.push(stage.folder.write("inventory.yml", &site::expected(&jobs)));
+    let options = PrometheusOptions { jobs: jobs.clone(), interval: INTERVAL, rules, alertmanager: Some(alertmanager.address()) };
     let prometheus = Prometheus::start_at(stage.prometheus, &options);
-    Ok(Demo {
-        prometheus,
-        alertmanager,
-        exporters,
-        jobs,
-        stage,
-    })
+    Ok(Demo { prometheus, alertmanager, exporters, jobs, stage })
 }
 
 impl Stage {
     fn start() -> Self {
-        let slow_query = Some(Duration::from_millis(200));
-        let postgres = Postgres::start(PostgresOptions {
-            slow_query,
-            ..PostgresOptions::default()
-        });
+        let slow_query = Some(Duration::from_secs(1));
+        let postgres = Postgres::start(PostgresOptions { slow_query, ..PostgresOptions::default() });
         postgres.create_monitor(MONITOR, MONITOR_PASSWORD, 2);
         if let Err(e) = postgres.psql("create database shop") {
             panic!("create database shop: {e}");
         }
         postgres.pgbench_init("shop", 1);
         Self {
-            _slow: postgres.pgbench_script("shop", "select pg_sleep(0.3);", 0.1),
+            // Six a minute: seen, and below the limit of PostgresSlowQueries.
+            _slow: postgres.pgbench_script("shop", "select pg_sleep(1.2);", 0.1),
             _load: postgres.pgbench_run("shop", 2, 20),
             postgres,
             prometheus: SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())),
@@ -283,17 +233,6 @@ fn routes() -> String {
     text.replace("127.0.0.1:9099", &format!("127.0.0.1:{}", free_port()))
 }
 
-/// The inventory's rules: what is expected to be watched.
-fn expected(jobs: &[Job]) -> String {
-    let rule = |job: &Job| {
-        let mut labels: serde_json::Map<_, _> = job.labels.iter().map(|(n, v)| (n.clone(), json!(v))).collect();
-        labels.insert("job".to_owned(), json!(job.name));
-        json!({ "record": "sage_expected_target", "expr": "vector(1)", "labels": labels })
-    };
-    let rules: Vec<_> = jobs.iter().map(rule).collect();
-    format!("{:#}", json!({ "groups": [{ "name": "inventory", "rules": rules }] }))
-}
-
 /// Waits until each target is up, each rule has been evaluated without error and the first alert has arrived.
 fn wait_for_data(demo: &Demo, stop: &AtomicBool) -> Result<(), Interrupted> {
     say(stop, "Waiting for the first scrapes")?;
@@ -302,11 +241,7 @@ fn wait_for_data(demo: &Demo, stop: &AtomicBool) -> Result<(), Interrupted> {
         let sample = format!("sage_up{{job=\"{}\",instance=\"{instance}\"}}", job.name);
         let up = || stop.load(Ordering::Relaxed) || demo.prometheus.query(&sample).first().is_some_and(|s| s.1 == 1.0);
         if poll::within(LIMIT, || up().then_some(())).is_none() {
-            panic!(
-                "{sample} is not 1 after {LIMIT:?}: {:?}{}",
-                demo.prometheus.query(&sample),
-                logs(demo)
-            );
+            panic!("{sample} is not 1 after {LIMIT:?}: {:?}{}", demo.prometheus.query(&sample), logs(demo));
         }
         if stop.load(Ordering::Relaxed) {
             return Err(Interrupted);
@@ -323,9 +258,7 @@ fn wait_for_data(demo: &Demo, stop: &AtomicBool) -> Result<(), Interrupted> {
     }
     let watchdog = || {
         let alerts = demo.alertmanager.alerts();
-        let arrived = alerts
-            .iter()
-            .any(|a| a.pointer("/labels/alertname").is_some_and(|n| n == "SageWatchdog"));
+        let arrived = alerts.iter().any(|a| a.pointer("/labels/alertname").is_some_and(|n| n == "SageWatchdog"));
         (stop.load(Ordering::Relaxed) || arrived).then_some(())
     };
     poll::until("SageWatchdog reaches Alertmanager", LIMIT, watchdog);
@@ -337,10 +270,7 @@ fn label<'a>(job: &'a Job, name: &str) -> &'a str {
 }
 
 fn logs(demo: &Demo) -> String {
-    demo.exporters
-        .iter()
-        .map(|(name, exporter)| format!("\n{name}:\n{}", exporter.logs()))
-        .collect()
+    demo.exporters.iter().map(|(name, exporter)| format!("\n{name}:\n{}", exporter.logs())).collect()
 }
 
 fn summary(demo: &Demo) {
@@ -360,26 +290,10 @@ fn guide(demo: &Demo) {
     let prometheus = demo.prometheus.url();
     let mut rows = vec![
         ("Prometheus".to_owned(), format!("{prometheus}/targets"), "each target is UP"),
-        (
-            String::new(),
-            format!("{prometheus}/alerts"),
-            "only SageWatchdog fires: the sign of life",
-        ),
-        (
-            String::new(),
-            graph(&prometheus, "rate(pg_stat_database_xact_commit{datname=\"shop\"}[1m])"),
-            "commits a second",
-        ),
-        (
-            String::new(),
-            graph(&prometheus, "sage_scrape_duration_seconds"),
-            "what a scrape takes",
-        ),
-        (
-            "Alertmanager".to_owned(),
-            demo.alertmanager.url(),
-            "alerts grouped by client, site, host, product",
-        ),
+        (String::new(), format!("{prometheus}/alerts"), "only SageWatchdog fires: the sign of life"),
+        (String::new(), graph(&prometheus, "rate(pg_stat_database_xact_commit{datname=\"shop\"}[1m])"), "commits a second"),
+        (String::new(), graph(&prometheus, "sage_scrape_duration_seconds"), "what a scrape takes"),
+        ("Alertmanager".to_owned(), demo.alertmanager.url(), "alerts grouped by client, site, host, product"),
     ];
     for (name, exporter) in &demo.exporters {
         rows.push(((*name).to_owned(), exporter.url("/"), "what it is and where it is configured"));
@@ -387,11 +301,7 @@ fn guide(demo: &Demo) {
     }
     for job in demo.jobs.iter().filter(|j| j.path == "/probe") {
         let query: Vec<String> = job.params.iter().map(|(n, v)| format!("{n}={}", e2e::http::encode(v))).collect();
-        rows.push((
-            format!("probe {}", job.name),
-            format!("http://{}/probe?{}", job.address, query.join("&")),
-            "probe_success 1",
-        ));
+        rows.push((format!("probe {}", job.name), format!("http://{}/probe?{}", job.address, query.join("&")), "probe_success 1"));
     }
     let postgres = &demo.stage.postgres;
     let address = format!("postgresql://{SUPERUSER}:{PASSWORD}@{}/shop", postgres.address());
@@ -410,8 +320,5 @@ fn guide(demo: &Demo) {
 }
 
 fn graph(prometheus: &str, expression: &str) -> String {
-    format!(
-        "{prometheus}/graph?g0.tab=0&g0.range_input=5m&g0.expr={}",
-        e2e::http::encode(expression)
-    )
+    format!("{prometheus}/graph?g0.tab=0&g0.range_input=5m&g0.expr={}", e2e::http::encode(expression))
 }
