@@ -12,13 +12,8 @@ use super::template;
 const SCHEMA: u32 = 39;
 const COLUMNS: u32 = 24;
 /// Grafana's own variables, replaced by plain values so that the parser sees PromQL.
-const MACROS: [(&str, &str); 5] = [
-    ("$__rate_interval", "5m"),
-    ("$__interval_ms", "60000"),
-    ("$__interval", "1m"),
-    ("$__range_s", "3600"),
-    ("$__range", "1h"),
-];
+const MACROS: [(&str, &str); 5] =
+    [("$__rate_interval", "5m"), ("$__interval_ms", "60000"), ("$__interval", "1m"), ("$__range_s", "3600"), ("$__range", "1h")];
 
 /// A dashboard, as far as it is checked.
 #[derive(Debug, Deserialize)]
@@ -56,6 +51,23 @@ struct Variable {
     query: serde_json::Value,
     #[serde(default)]
     datasource: Option<Source>,
+}
+
+impl Variable {
+    /// Series and label of `label_values(series, label)`.
+    fn label_values(&self) -> Option<(&str, &str)> {
+        let text = self.query.as_str().or_else(|| self.query.get("query")?.as_str())?;
+        let (series, label) = text.strip_prefix("label_values(")?.strip_suffix(')')?.rsplit_once(',')?;
+        Some((series, label.trim()))
+    }
+}
+
+impl Dashboard {
+    /// The variables that offer the values of a label, in order: name, series (with the variables before it), label.
+    pub fn label_variables(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        let variables = self.templating.list.iter();
+        variables.filter_map(|v| v.label_values().map(|(series, label)| (v.name.as_str(), series, label)))
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -173,19 +185,14 @@ fn variables(list: &[Variable], catalogue: &Catalogue, out: &mut Vec<String>) {
         if v.datasource.as_ref().is_none_or(|s| !is_datasource(&s.uid)) {
             out.push(format!("variable {} does not use $datasource", v.name));
         }
-        let text = v.query.as_str().or_else(|| v.query.get("query")?.as_str()).unwrap_or("");
-        let inner = text
-            .strip_prefix("label_values(")
-            .and_then(|t| t.strip_suffix(')'))
-            .and_then(|t| t.rsplit_once(','));
-        let Some((expr, label)) = inner else {
+        let Some((expr, label)) = v.label_values() else {
             out.push(format!("variable {} is not label_values(series, label)", v.name));
             continue;
         };
         let (shape, findings) = query::check(expr, catalogue);
         out.extend(findings.into_iter().map(|f| format!("variable {}: {f}", v.name)));
-        if matches!(&shape, Shape::Series(labels) if !labels.contains(label.trim())) {
-            out.push(format!("variable {}: its series have no label {}", v.name, label.trim()));
+        if matches!(&shape, Shape::Series(labels) if !labels.contains(label)) {
+            out.push(format!("variable {}: its series have no label {label}", v.name));
         }
     }
 }
@@ -258,8 +265,7 @@ mod tests {
 
     fn findings(text: &str) -> Vec<String> {
         let mut all = Catalogue::builtin();
-        all.add_json(r#"[{"name":"conns","type":"gauge"},{"name":"done_total","type":"counter"}]"#)
-            .unwrap();
+        all.add_json(r#"[{"name":"conns","type":"gauge"},{"name":"done_total","type":"counter"}]"#).unwrap();
         check(&parse(text).unwrap(), &all, &BTreeSet::from(["PostgresTooMany".to_owned()]))
     }
 
@@ -275,16 +281,8 @@ mod tests {
             ("\"schemaVersion\":39", "\"schemaVersion\":36", "schemaVersion is 36"),
             ("\"editable\":false,", "", "is editable"),
             ("\"name\":\"datasource\"", "\"name\":\"ds\"", "has no variable datasource"),
-            (
-                "\"name\":\"job\",\"type\":\"query\"",
-                "\"name\":\"job\",\"type\":\"custom\"",
-                "of type custom",
-            ),
-            (
-                "{\"uid\":\"${datasource}\"},\"query\":{",
-                "{\"uid\":\"p1\"},\"query\":{",
-                "job does not use $datasource",
-            ),
+            ("\"name\":\"job\",\"type\":\"query\"", "\"name\":\"job\",\"type\":\"custom\"", "of type custom"),
+            ("{\"uid\":\"${datasource}\"},\"query\":{", "{\"uid\":\"p1\"},\"query\":{", "job does not use $datasource"),
             ("label_values(conns, job)", "label_values(job)", "not label_values"),
             ("label_values(conns, job)", "label_values(conns, jobb)", "have no label jobb"),
             ("label_values(conns, job)", "label_values(con, job)", "variable job: metric con"),
@@ -296,11 +294,7 @@ mod tests {
             ("\"id\":2", "\"id\":1", "the id of another panel"),
             ("sage.example/PostgresTooMany", "sage.example/Nothing", "runbook of Nothing"),
             ("https://runbooks", "https://docs", "links to no runbook"),
-            (
-                "\"datasource\":{\"uid\":\"$datasource\"}",
-                "\"datasource\":{\"uid\":\"p\"}",
-                "does not use $datasource",
-            ),
+            ("\"datasource\":{\"uid\":\"$datasource\"}", "\"datasource\":{\"uid\":\"p\"}", "does not use $datasource"),
             ("rate(done_total", "rate(done_totals", "metric done_totals"),
             ("rate(done_total{job=~\\\"$job\\\",", "rate(done_total{", "does not select $job"),
             ("[$__rate_interval])", "[$__nothing])", "does not parse"),

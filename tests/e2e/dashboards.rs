@@ -1,0 +1,90 @@
+//! Every query of every shipped dashboard, asked of a Prometheus that has scraped the real exporter at a primary under
+//! load and at its standby: each must return data, for each choice that its variables offer. A panel can be empty by a
+//! typo that parses, by a label that the exporter does not set, or by a join that matches nothing; only this shows it.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use e2e::exporter::Exporter;
+use e2e::lint::{self, dashboards};
+use e2e::poll;
+use e2e::servers::postgres::{Postgres, PostgresOptions};
+use e2e::servers::prometheus::{Job, Prometheus, PrometheusOptions, shipped_rules};
+use e2e::site;
+
+const LIMIT: Duration = Duration::from_secs(30);
+const PASSWORD: &str = "monitor";
+
+fn watch(server: &Postgres) -> Exporter {
+    let port = server.port();
+    let env = [
+        ("DATA_SOURCE_URI", format!("127.0.0.1:{port}/shop?sslmode=disable")),
+        ("DATA_SOURCE_USER", "sage".to_owned()),
+        ("DATA_SOURCE_PASS", PASSWORD.to_owned()),
+    ];
+    let env = env.each_ref().map(|(name, value)| (*name, value.as_str()));
+    Exporter::start("sage-postgres-exporter", &[], &env)
+}
+
+fn job(host: &str, exporter: &Exporter) -> Job {
+    Job {
+        name: format!("postgres-{host}"),
+        address: exporter.address().to_string(),
+        labels: site::labels(host, "postgres", "dba", &format!("{host}.example:9187")),
+        ..Job::default()
+    }
+}
+
+/// What Grafana puts in for a variable when all of its values are chosen.
+fn all_of(values: &BTreeSet<String>) -> String {
+    format!("({})", values.iter().cloned().collect::<Vec<_>>().join("|"))
+}
+
+#[test]
+fn every_query_of_every_dashboard_returns_data() {
+    let options = PostgresOptions { slow_query: Some(Duration::from_secs(1)), ..PostgresOptions::default() };
+    let primary = Postgres::start(options.clone());
+    primary.create_monitor("sage", PASSWORD, 4);
+    primary.psql("create database shop").unwrap();
+    primary.pgbench_init("shop", 1);
+    let standby = Postgres::start_standby(&primary, options);
+    let _load = primary.pgbench_run("shop", 1, 5);
+    let exporters = [watch(&primary), watch(&standby)];
+    let jobs = vec![job("db01", &exporters[0]), job("db02", &exporters[1])];
+    let prometheus = Prometheus::start(&PrometheusOptions { jobs, rules: shipped_rules(), ..PrometheusOptions::default() });
+    let values = |series: &str, label: &str| -> BTreeSet<String> {
+        prometheus.query(series).into_iter().filter_map(|(labels, _)| labels.get(label).cloned()).collect()
+    };
+    poll::until("both servers are seen", LIMIT, || (values("sage_up == 1", "instance").len() == 2).then_some(()));
+
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dashboards");
+    let mut asked = 0;
+    for file in lint::files(&folder, ".json") {
+        let board = dashboards::parse(&std::fs::read_to_string(&file).unwrap()).unwrap();
+        // The variables as the dashboard asks for them, each with the choice of those before it put in.
+        let mut chosen: Vec<(String, String)> = Vec::new();
+        let filled = |text: &str, chosen: &[(String, String)]| {
+            chosen.iter().fold(dashboards::plain_query(text), |t, (name, value)| t.replace(&format!("${name}"), value))
+        };
+        for (name, series, label) in board.label_variables() {
+            let found = values(&filled(series, &chosen), label);
+            assert_eq!(found.len(), 2, "{}: variable {name}: {found:?}", file.display());
+            chosen.push((name.to_owned(), all_of(&found)));
+        }
+        for (panel, expr) in board.panels.iter().flat_map(|p| p.targets.iter().map(move |t| (p.id, &t.expr))) {
+            let query = filled(expr, &chosen);
+            assert!(!query.contains('$'), "{}: panel {panel}: a variable is left in {query}", file.display());
+            let data = || (!prometheus.query(&query).is_empty()).then_some(());
+            assert!(
+                poll::within(LIMIT, data).is_some(),
+                "{}: panel {panel} is empty: {query}\n{}",
+                file.display(),
+                exporters[0].get("/metrics").text()
+            );
+            asked += 1;
+        }
+    }
+    assert!(asked >= 14, "{asked} queries");
+}
