@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::http;
+use crate::poll;
 use crate::process::{self, Process};
 use crate::temp::{TempFolder, free_port};
 
@@ -47,12 +48,7 @@ pub struct PrometheusOptions {
 
 impl Default for PrometheusOptions {
     fn default() -> Self {
-        Self {
-            jobs: Vec::new(),
-            interval: Duration::from_secs(1),
-            rules: Vec::new(),
-            alertmanager: None,
-        }
+        Self { jobs: Vec::new(), interval: Duration::from_secs(1), rules: Vec::new(), alertmanager: None }
     }
 }
 
@@ -93,12 +89,7 @@ pub struct Prometheus {
 pub fn shipped_rules() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../alert-rules");
     let folders = [root.clone(), root.join("generated")];
-    let entries = folders
-        .iter()
-        .filter_map(|f| fs::read_dir(f).ok())
-        .flatten()
-        .flatten()
-        .map(|e| e.path());
+    let entries = folders.iter().filter_map(|f| fs::read_dir(f).ok()).flatten().flatten().map(|e| e.path());
     let rule = |p: &PathBuf| {
         let name = p.file_name().unwrap_or_default().to_string_lossy();
         name.ends_with(".yml") && !name.ends_with(".test.yml") && name != "thresholds.yml"
@@ -135,10 +126,27 @@ impl Prometheus {
         // What fires before Prometheus has found its Alertmanager, some seconds after the start, is not lost for a minute.
         command.arg("--rules.alert.resend-delay=2s");
         let mut process = Process::start("prometheus", command, folder.path());
-        process.wait_ready(START_LIMIT, || {
-            http::get(address, "/-/ready", &[], Duration::from_secs(1)).is_ok_and(|r| r.status == 200)
-        });
+        process.wait_ready(START_LIMIT, || http::get(address, "/-/ready", &[], Duration::from_secs(1)).is_ok_and(|r| r.status == 200));
         Self { process, address, folder }
+    }
+
+    /// Takes other jobs, as after a change of a site's inventory; all else stays as it was started.
+    ///
+    /// # Panics
+    /// With its log when it refuses the configuration.
+    #[track_caller]
+    pub fn reload(&self, options: &PrometheusOptions) {
+        let loads = "prometheus_config_last_reload_success_timestamp_seconds";
+        let loaded = || {
+            let page = http::get(self.address, "/metrics", &[], ANSWER_LIMIT).map(|r| r.text()).unwrap_or_default();
+            let line = page.lines().find_map(|l| l.strip_prefix(loads)?.strip_prefix(' '));
+            line.and_then(|v| v.parse::<f64>().ok()).unwrap_or_default()
+        };
+        let before = loaded();
+        self.folder.write("prometheus.yml", &format!("{:#}", configuration(options)));
+        process::signal("HUP", &[self.process.pid()]);
+        let done = poll::within(START_LIMIT, || (loaded() > before).then_some(()));
+        assert!(done.is_some(), "the configuration was not taken:\n{}", self.logs());
     }
 
     /// Where it listens.
@@ -172,10 +180,7 @@ impl Prometheus {
         if data["resultType"] == "scalar" {
             return vec![(BTreeMap::new(), number(&data["result"]))];
         }
-        list(&data["result"])
-            .iter()
-            .map(|r| (texts(&r["metric"]), number(&r["value"])))
-            .collect()
+        list(&data["result"]).iter().map(|r| (texts(&r["metric"]), number(&r["value"]))).collect()
     }
 
     /// Loaded rules, in order.
@@ -205,13 +210,7 @@ impl Prometheus {
     pub fn alerts(&self) -> Vec<Alert> {
         let data = self.api("/api/v1/alerts");
         let alerts = list(&data["alerts"]).iter();
-        alerts
-            .map(|a| Alert {
-                labels: texts(&a["labels"]),
-                annotations: texts(&a["annotations"]),
-                state: text(&a["state"]),
-            })
-            .collect()
+        alerts.map(|a| Alert { labels: texts(&a["labels"]), annotations: texts(&a["annotations"]), state: text(&a["state"]) }).collect()
     }
 
     #[track_caller]
