@@ -9,25 +9,14 @@ use std::process::Command;
 use e2e::lint::{self, catalogue::Catalogue};
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("..")
-        .canonicalize()
-        .expect("the repository")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the repository")
 }
 
 /// What an exporter declares, from its own `metrics --json`.
 fn declared(name: &str) -> String {
     let binary = e2e::exporter::binary(name);
-    let out = Command::new(&binary)
-        .args(["metrics", "--json"])
-        .output()
-        .expect("the exporter starts");
-    assert!(
-        out.status.success(),
-        "{}: {}",
-        binary.display(),
-        String::from_utf8_lossy(&out.stderr)
-    );
+    let out = Command::new(&binary).args(["metrics", "--json"]).output().expect("the exporter starts");
+    assert!(out.status.success(), "{}: {}", binary.display(), String::from_utf8_lossy(&out.stderr));
     String::from_utf8(out.stdout).expect("JSON is UTF-8")
 }
 
@@ -43,9 +32,7 @@ fn passes(folder: &str, program: &str, args: &[&str]) {
 fn rule_files(tests: bool) -> Vec<String> {
     let names = lint::files(&root().join("alert-rules"), ".yml").into_iter();
     let names = names.filter_map(|p| p.file_name().map(|n| n.to_string_lossy().into_owned()));
-    names
-        .filter(|n| n.ends_with(".test.yml") == tests && n != "thresholds.yml")
-        .collect()
+    names.filter(|n| n.ends_with(".test.yml") == tests && n != "thresholds.yml").collect()
 }
 
 #[test]

@@ -8,17 +8,7 @@ use serde::Deserialize;
 /// The labels each alert keeps, from the inventory through service discovery.
 pub const INVENTORY_LABELS: [&str; 7] = ["client", "site", "host", "product", "service", "criticality", "team"];
 /// The labels each series of a target has, whatever its metric.
-pub const TARGET_LABELS: [&str; 9] = [
-    "client",
-    "site",
-    "host",
-    "product",
-    "service",
-    "criticality",
-    "team",
-    "job",
-    "instance",
-];
+pub const TARGET_LABELS: [&str; 9] = ["client", "site", "host", "product", "service", "criticality", "team", "job", "instance"];
 
 /// Series no exporter declares: name and labels beside those of the target.
 const BUILTIN: [(&str, &[&str]); 5] = [
@@ -59,12 +49,7 @@ impl Catalogue {
         let mut all = Self::default();
         for (name, labels) in BUILTIN {
             let labels = labels.iter().map(|l| (*l).to_owned()).collect();
-            let metric = Metric {
-                name: name.to_owned(),
-                kind: "gauge".to_owned(),
-                labels,
-                pattern: false,
-            };
+            let metric = Metric { name: name.to_owned(), kind: "gauge".to_owned(), labels, pattern: false };
             all.exact.insert(name.to_owned(), metric);
         }
         all

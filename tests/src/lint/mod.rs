@@ -22,12 +22,7 @@ use rules::Rule;
 /// file, and the alert or panel; no findings: clean.
 #[must_use]
 pub fn repository(root: &Path, catalogue: &Catalogue) -> Vec<String> {
-    let mut lint = Lint {
-        root,
-        catalogue,
-        findings: Vec::new(),
-        alerts: BTreeMap::new(),
-    };
+    let mut lint = Lint { root, catalogue, findings: Vec::new(), alerts: BTreeMap::new() };
     let limits = lint.limits();
     lint.rules(&limits);
     lint.runbooks();
@@ -74,9 +69,7 @@ impl Lint<'_> {
     /// Parses a file; what does not parse is a finding.
     fn parsed<T>(&mut self, path: &Path, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         let text = self.read(path);
-        parse(&text)
-            .map_err(|error| self.findings.push(format!("{}: {error}", self.name(path))))
-            .ok()
+        parse(&text).map_err(|error| self.findings.push(format!("{}: {error}", self.name(path)))).ok()
     }
 
     fn limits(&mut self) -> BTreeSet<String> {
@@ -90,10 +83,7 @@ impl Lint<'_> {
     fn rules(&mut self, limits: &BTreeSet<String>) {
         let folder = self.root.join("alert-rules");
         let mut ids: BTreeMap<String, String> = BTreeMap::new();
-        for path in files(&folder, ".yml")
-            .into_iter()
-            .filter(|p| !p.to_string_lossy().ends_with(".test.yml"))
-        {
+        for path in files(&folder, ".yml").into_iter().filter(|p| !p.to_string_lossy().ends_with(".test.yml")) {
             if path == self.root.join(thresholds::SOURCE) {
                 continue;
             }
@@ -143,8 +133,7 @@ impl Lint<'_> {
         };
         let names: BTreeSet<String> = self.alerts.keys().cloned().collect();
         let found = alertmanager::check(&config, &names);
-        self.findings
-            .extend(found.into_iter().map(|f| format!("{}: {f}", alertmanager::REFERENCE)));
+        self.findings.extend(found.into_iter().map(|f| format!("{}: {f}", alertmanager::REFERENCE)));
     }
 
     fn dashboards(&mut self) {
@@ -157,10 +146,7 @@ impl Lint<'_> {
             let found = dashboards::check(&board, self.catalogue, &names);
             let name = self.name(&path);
             self.findings.extend(found.into_iter().map(|f| format!("{name}: {f}")));
-            if known
-                .insert(board.uid.clone(), board.panels.iter().map(|p| p.id).collect())
-                .is_some()
-            {
+            if known.insert(board.uid.clone(), board.panels.iter().map(|p| p.id).collect()).is_some() {
                 self.findings.push(format!("{name}: uid {} is taken", board.uid));
             }
         }

@@ -43,10 +43,7 @@ pub fn check(text: &str, catalogue: &Catalogue) -> (Shape, Vec<String>) {
         Ok(expr) => expr,
         Err(error) => return (Shape::Unknown, vec![format!("does not parse: {error}")]),
     };
-    let mut walk = Walk {
-        catalogue,
-        findings: Vec::new(),
-    };
+    let mut walk = Walk { catalogue, findings: Vec::new() };
     let shape = walk.shape(&expr, Around::Plain);
     (shape, walk.findings)
 }
@@ -136,11 +133,7 @@ impl Walk<'_> {
 
     fn aggregate(&mut self, a: &AggregateExpr, around: Around) -> Shape {
         let op = a.op.to_string();
-        let inside = if matches!(op.as_str(), "count" | "group") {
-            Around::Neutral
-        } else {
-            around
-        };
+        let inside = if matches!(op.as_str(), "count" | "group") { Around::Neutral } else { around };
         let Shape::Series(inner) = self.shape(&a.expr, inside) else {
             return Shape::Unknown;
         };
@@ -178,8 +171,7 @@ impl Walk<'_> {
         let (key_left, key_right) = (key(&left, matching), key(&right, matching));
         if key_left != key_right {
             let odd: Vec<&str> = key_left.symmetric_difference(&key_right).map(String::as_str).collect();
-            self.findings
-                .push(format!("the sides of `{}` never match: only one has {}", b.op, odd.join(", ")));
+            self.findings.push(format!("the sides of `{}` never match: only one has {}", b.op, odd.join(", ")));
         }
         let op = b.op.to_string();
         if op == "or" {
@@ -260,13 +252,9 @@ mod tests {
 
     #[test]
     fn knows_the_labels_that_are_left() {
-        let (Shape::Series(labels), _) = check("sum without (state, team) (conns)", &catalogue()) else {
-            unreachable!()
-        };
+        let (Shape::Series(labels), _) = check("sum without (state, team) (conns)", &catalogue()) else { unreachable!() };
         assert!(labels.contains("client") && !labels.contains("team") && !labels.contains("state"));
-        let (Shape::Series(labels), _) = check("conns_max > on (job) up", &catalogue()) else {
-            unreachable!()
-        };
+        let (Shape::Series(labels), _) = check("conns_max > on (job) up", &catalogue()) else { unreachable!() };
         assert_eq!(labels.into_iter().collect::<Vec<_>>(), ["job"]);
     }
 }

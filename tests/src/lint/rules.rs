@@ -90,9 +90,7 @@ pub fn check(rule: &Rule, catalogue: &Catalogue, limits: &BTreeSet<String>) -> V
         }
     };
     for label in rule.labels.keys().filter(|l| !["severity", "tier"].contains(&l.as_str())) {
-        out.push(format!(
-            "adds the label {label}: labels come from the inventory, values belong in annotations"
-        ));
+        out.push(format!("adds the label {label}: labels come from the inventory, values belong in annotations"));
     }
     if name != WATCHDOG {
         wait(rule, severity, &mut out);
@@ -124,20 +122,13 @@ fn wait(rule: &Rule, severity: &str, out: &mut Vec<String>) {
 }
 
 fn annotations(rule: &Rule, name: &str, shape: &Shape, out: &mut Vec<String>) {
-    for key in ANNOTATIONS
-        .iter()
-        .filter(|k| rule.annotations.get(**k).is_none_or(|v| v.trim().is_empty()))
-    {
+    for key in ANNOTATIONS.iter().filter(|k| rule.annotations.get(**k).is_none_or(|v| v.trim().is_empty())) {
         out.push(format!("has no {key}"));
     }
     for key in rule.annotations.keys().filter(|k| !ANNOTATIONS.contains(&k.as_str())) {
         out.push(format!("annotation {key} is none of the six"));
     }
-    if rule
-        .annotations
-        .get("runbook_url")
-        .is_some_and(|url| !url.ends_with(&format!("/{name}")))
-    {
+    if rule.annotations.get("runbook_url").is_some_and(|url| !url.ends_with(&format!("/{name}"))) {
         out.push(format!("runbook_url does not end in /{name}"));
     }
     let Shape::Series(kept) = shape else { return };
@@ -180,11 +171,7 @@ fn summary(rule: &Rule, prefix: &str, out: &mut Vec<String>) {
 
 fn limit(rule: &Rule, name: &str, limits: &BTreeSet<String>, out: &mut Vec<String>) {
     let uses = Regex::new(r#"sage_threshold\{alert="([^"]*)"\}"#).unwrap();
-    let named: BTreeSet<&str> = uses
-        .captures_iter(&rule.expr)
-        .filter_map(|c| c.get(1))
-        .map(|m| m.as_str())
-        .collect();
+    let named: BTreeSet<&str> = uses.captures_iter(&rule.expr).filter_map(|c| c.get(1)).map(|m| m.as_str()).collect();
     for other in named.iter().filter(|n| **n != name) {
         out.push(format!("compares with the limit of {other}"));
     }
@@ -221,11 +208,7 @@ groups:
         let mut all = Catalogue::builtin();
         all.add_json(r#"[{"name":"conns","type":"gauge","labels":["state"]}]"#).unwrap();
         let limits = BTreeSet::from(["PostgresTooMany".to_owned()]);
-        parse(text).unwrap().groups[0]
-            .rules
-            .iter()
-            .flat_map(|r| check(r, &all, &limits))
-            .collect()
+        parse(text).unwrap().groups[0].rules.iter().flat_map(|r| check(r, &all, &limits)).collect()
     }
 
     #[test]
@@ -247,11 +230,7 @@ groups:
             ("          impact: users wait\n", "", "has no impact"),
             ("action: look", "action: ''", "has no action"),
             ("impact:", "level: x\n          impact:", "annotation level"),
-            (
-                "runbooks.sage.example/PostgresTooMany",
-                "runbooks.sage.example/Other",
-                "does not end in /PostgresTooMany",
-            ),
+            ("runbooks.sage.example/PostgresTooMany", "runbooks.sage.example/Other", "does not end in /PostgresTooMany"),
             ("$labels.instance", "$labels.state", "names the label state"),
             ("without (state)", "without (state, team)", "loses the target label team"),
             (" PG-01", "", "short id"),
@@ -259,11 +238,7 @@ groups:
             ("postgres: ", "postgres ~ ", "'~'"),
             ("$value | humanize ", "$value | title ", "length is not known"),
             ("{alert=\"PostgresTooMany\"}", "{alert=\"Other\"}", "limit of Other"),
-            (
-                " > ignoring (alert) sage_threshold{alert=\"PostgresTooMany\"}",
-                " > 5",
-                "does not compare with its limit",
-            ),
+            (" > ignoring (alert) sage_threshold{alert=\"PostgresTooMany\"}", " > 5", "does not compare with its limit"),
             ("conns)", "conn)", "metric conn is not in the catalogue"),
         ] {
             let bad = GOOD.replacen(from, to, 1);

@@ -9,18 +9,7 @@ use super::catalogue::INVENTORY_LABELS;
 use super::rules::{ANNOTATIONS, WATCHDOG};
 
 /// The sections of a page, in the order a reader at night needs them.
-pub const SECTIONS: [&str; 10] = [
-    "Meaning",
-    "Who is hurt",
-    "Is it real",
-    "L1",
-    "Stop rule",
-    "Do not",
-    "L2",
-    "Over when",
-    "L3",
-    "Drill",
-];
+pub const SECTIONS: [&str; 10] = ["Meaning", "Who is hurt", "Is it real", "L1", "Stop rule", "Do not", "L2", "Over when", "L3", "Drill"];
 const L1_STEPS: usize = 5;
 
 /// A promtool test file.
@@ -162,9 +151,7 @@ fn outputs(text: &str, out: &mut Vec<String>) {
         }
     }
     if shown < 2 {
-        out.push(format!(
-            "\"Is it real\" shows {shown} marked outputs; a good and a bad one are needed"
-        ));
+        out.push(format!("\"Is it real\" shows {shown} marked outputs; a good and a bad one are needed"));
     }
 }
 
@@ -230,10 +217,7 @@ mod tests {
             let found = check_page("PostgresTooMany", "PG-01", &bad);
             assert!(found.iter().any(|f| f.contains(says)), "{from}: {found:?}");
         }
-        let swapped = page()
-            .replace("## Meaning", "## X")
-            .replace("## Drill", "## Meaning")
-            .replace("## X", "## Drill");
+        let swapped = page().replace("## Meaning", "## X").replace("## Drill", "## Meaning").replace("## X", "## Drill");
         assert!(check_page("PostgresTooMany", "PG-01", &swapped).contains(&"sections are out of order".to_owned()));
     }
 

@@ -71,13 +71,9 @@ pub fn read(text: &str) -> Result<Thresholds, String> {
         if !seen.insert(alert) {
             return Err(format!("{alert} stands twice"));
         }
-        for (name, value) in [
-            ("alert", alert),
-            ("product", &entry.product),
-            ("unit", &entry.unit),
-            ("reason", &entry.reason),
-            ("source", &entry.source),
-        ] {
+        for (name, value) in
+            [("alert", alert), ("product", &entry.product), ("unit", &entry.unit), ("reason", &entry.reason), ("source", &entry.source)]
+        {
             if value.trim().is_empty() {
                 return Err(format!("{alert}: {name} is empty"));
             }
@@ -155,9 +151,7 @@ mod tests {
     #[test]
     fn an_override_stands_before_the_default() {
         let rules = generate(&read(GOOD).unwrap());
-        let first = rules
-            .find(r#"sage_up{product="postgres",client="acme",host="db01"} * 0 + 0.95"#)
-            .unwrap();
+        let first = rules.find(r#"sage_up{product="postgres",client="acme",host="db01"} * 0 + 0.95"#).unwrap();
         let second = rules.find("sage_up{product=\"postgres\"} * 0 + 0.9\n").unwrap();
         assert!(first < second);
         assert!(rules.contains("          alert: A\n"));

@@ -48,9 +48,7 @@ impl Alertmanager {
         command.arg(format!("--web.listen-address={address}"));
         command.arg("--cluster.listen-address="); // no cluster: it would listen on every interface
         let mut process = Process::start("alertmanager", command, folder.path());
-        process.wait_ready(START_LIMIT, || {
-            http::get(address, "/-/ready", &[], Duration::from_secs(1)).is_ok_and(|r| r.status == 200)
-        });
+        process.wait_ready(START_LIMIT, || http::get(address, "/-/ready", &[], Duration::from_secs(1)).is_ok_and(|r| r.status == 200));
         Self { process, address, folder }
     }
 
