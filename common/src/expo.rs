@@ -5,9 +5,10 @@
 //! Sources: Prometheus exposition formats page; OpenMetrics 1.0 specification.
 
 use std::io::Write as _;
+use std::{mem, ptr};
 
 use crate::desc::Kind;
-use crate::sink::{FamilyView, Sink, Value};
+use crate::sink::{FamilyView, Reading, SEPARATOR, Sink, Value};
 
 /// A text format that we write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,9 +70,11 @@ pub fn accepts_gzip(accept_encoding: Option<&str>) -> bool {
 
 /// Writes a settled page.
 pub fn write(page: &Sink, format: Format) -> Vec<u8> {
-    let mut out = Vec::with_capacity(64 * page.series() + 1024);
+    let mut out = Vec::with_capacity(page.families().map(|family| estimate(&family)).sum());
+    let mut labels = Labels::default();
     for family in page.families() {
-        write_family(&mut out, &family, format);
+        labels.set(&family);
+        write_family(&mut out, &family, &labels, format);
     }
     if format == Format::OpenMetrics {
         out.extend_from_slice(b"# EOF\n");
@@ -89,7 +92,7 @@ pub fn gzip(body: &[u8]) -> Option<Vec<u8>> {
     encoder.finish().ok()
 }
 
-fn write_family(out: &mut Vec<u8>, family: &FamilyView<'_>, format: Format) {
+fn write_family(out: &mut Vec<u8>, family: &FamilyView<'_>, labels: &Labels<'_>, format: Format) {
     let name = family.name();
     let open = format == Format::OpenMetrics;
     // OpenMetrics names the family without `_total` and knows no counter whose samples lack it.
@@ -105,58 +108,104 @@ fn write_family(out: &mut Vec<u8>, family: &FamilyView<'_>, format: Format) {
     put_all(out, &["# HELP ", shown, " "]);
     escape(out, family.help(), open);
     put_all(out, &["\n# TYPE ", shown, " ", kind, "\n"]);
-    for (values, value) in family.rows() {
-        let series = Series { name, labels: family.labels(), values };
-        match value {
-            Value::Number(v) => series.write(out, "", None, *v),
-            Value::Histogram { buckets, sum, count } => {
-                for (bound, n) in buckets {
-                    series.write(out, "_bucket", Some(("le", *bound)), *n as f64);
-                }
-                if buckets.last().is_none_or(|(bound, _)| bound.is_finite()) {
-                    series.write(out, "_bucket", Some(("le", f64::INFINITY)), *count as f64);
-                }
-                series.write(out, "_sum", None, *sum);
-                series.write(out, "_count", None, *count as f64);
-            }
-            Value::Summary { quantiles, sum, count } => {
-                for (q, v) in quantiles {
-                    series.write(out, "", Some(("quantile", *q)), *v);
-                }
-                series.write(out, "_sum", None, *sum);
-                series.write(out, "_count", None, *count as f64);
-            }
+    for ((_, reading), labels) in family.rows().zip(labels.texts()) {
+        let series = Series { name, labels };
+        match reading {
+            Reading::Number(v) => series.write(out, "", None, v),
+            Reading::Other(value) => write_parts(out, &series, value),
         }
     }
 }
 
-/// Name, label names and label values of the series being written.
+fn write_parts(out: &mut Vec<u8>, series: &Series<'_>, value: &Value) {
+    match value {
+        Value::Number(v) => series.write(out, "", None, *v),
+        Value::Histogram { buckets, sum, count } => {
+            for (bound, n) in buckets {
+                series.write(out, "_bucket", Some(("le", *bound)), *n as f64);
+            }
+            if buckets.last().is_none_or(|(bound, _)| bound.is_finite()) {
+                series.write(out, "_bucket", Some(("le", f64::INFINITY)), *count as f64);
+            }
+            series.write(out, "_sum", None, *sum);
+            series.write(out, "_count", None, *count as f64);
+        }
+        Value::Summary { quantiles, sum, count } => {
+            for (q, v) in quantiles {
+                series.write(out, "", Some(("quantile", *q)), *v);
+            }
+            series.write(out, "_sum", None, *sum);
+            series.write(out, "_count", None, *count as f64);
+        }
+    }
+}
+
+/// Room for a family of numbers, rather too much than too little; memory that is not written to costs nothing.
+fn estimate(family: &FamilyView<'_>) -> usize {
+    /// Longest number, and what stands around it.
+    const VALUE: usize = 26;
+    let labels: usize = family.labels().iter().map(|label| label.len() + 4).sum();
+    let head = 2 * family.name().len() + family.help().len() + 32;
+    let each = family.name().len() + labels + VALUE;
+    head + family.rows().map(|(values, _)| each + values.len()).sum::<usize>()
+}
+
+/// The labels of one family's series as written, from the opening brace to before the last quote. The next family is
+/// often of the same rows of a server's answer and has the same ones.
+#[derive(Default)]
+struct Labels<'a> {
+    names: &'a [&'static str],
+    values: Vec<&'a str>,
+    text: Vec<u8>,
+    /// Where each series' part of the text ends.
+    ends: Vec<usize>,
+}
+
+impl<'a> Labels<'a> {
+    fn set(&mut self, family: &FamilyView<'a>) {
+        // The same place in the sink is the same text; reading it would cost what this saves.
+        let places = family.rows().map(|(values, _)| ptr::from_ref(values));
+        let same = places.eq(self.values.iter().map(|values| ptr::from_ref(*values)));
+        if same && family.labels() == self.names {
+            return;
+        }
+        self.names = family.labels();
+        self.values.clear();
+        self.values.extend(family.rows().map(|(values, _)| values));
+        self.text.clear();
+        self.ends.clear();
+        for values in &self.values {
+            let mut before = "{";
+            for (name, value) in self.names.iter().zip(values.split(SEPARATOR)) {
+                put_all(&mut self.text, &[before, name, "=\""]);
+                escape(&mut self.text, value, true);
+                before = "\",";
+            }
+            self.ends.push(self.text.len());
+        }
+    }
+
+    fn texts(&self) -> impl Iterator<Item = &[u8]> {
+        let mut from = 0;
+        self.ends.iter().map(move |to| self.text.get(mem::replace(&mut from, *to)..*to).unwrap_or_default())
+    }
+}
+
+/// Name and labels of the series being written.
 struct Series<'a> {
     name: &'a str,
-    labels: &'a [&'static str],
-    values: std::str::Split<'a, char>,
+    labels: &'a [u8],
 }
 
 impl Series<'_> {
     fn write(&self, out: &mut Vec<u8>, suffix: &str, extra: Option<(&str, f64)>, value: f64) {
         put_all(out, &[self.name, suffix]);
-        let mut before = "{";
-        for (label, text) in self.labels.iter().zip(self.values.clone()) {
-            put_all(out, &[before, label, "=\""]);
-            escape(out, text, true);
-            out.push(b'"');
-            before = ",";
-        }
+        out.extend_from_slice(self.labels);
         if let Some((label, bound)) = extra {
-            put_all(out, &[before, label, "=\""]);
+            put_all(out, &[if self.labels.is_empty() { "{" } else { "\"," }, label, "=\""]);
             number(out, bound);
-            out.push(b'"');
-            before = ",";
         }
-        if before == "," {
-            out.push(b'}');
-        }
-        out.push(b' ');
+        out.extend_from_slice(if self.labels.is_empty() && extra.is_none() { b" " } else { b"\"} " });
         number(out, value);
         out.push(b'\n');
     }
@@ -189,8 +238,10 @@ fn number(out: &mut Vec<u8>, v: f64) {
     /// Whole numbers up to here are exact in an f64.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     if v.is_finite() {
-        if v.fract() == 0.0 && v.abs() < EXACT {
-            out.extend_from_slice(itoa::Buffer::new().format(v as i64).as_bytes());
+        // Outside the range of i64 the conversion gives its ends, which EXACT excludes.
+        let whole = v as i64;
+        if whole as f64 == v && v.abs() < EXACT {
+            out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
         } else {
             out.extend_from_slice(ryu::Buffer::new().format_finite(v).as_bytes());
         }
