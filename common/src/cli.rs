@@ -1,10 +1,12 @@
 //! Flags and commands that all exporters have, from one table.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
+use crate::collector::About;
 use crate::config::Span;
 use crate::service::Meta;
 
@@ -103,16 +105,18 @@ pub struct Cli<F: Args> {
     pub command: Option<Command>,
 }
 
-/// The command line with the switches that each collector has.
-pub fn command<F: Args>(meta: &Meta, collectors: &[&'static str]) -> clap::Command {
+/// The command line with the switches that each collector has, by its own name and, not shown, by the peer's names.
+pub fn command<F: Args>(meta: &Meta, collectors: &[&'static About]) -> clap::Command {
     let mut command = Cli::<F>::command()
         .name(format!("sage-{}-exporter", meta.name))
         .about(format!("Prometheus exporter for {}", meta.product))
         .version(meta.version);
-    for name in collectors {
+    for name in names(collectors) {
+        let own = collectors.iter().any(|about| about.name == name);
         let switch = |prefix: &str, help: String| {
             let flag = format!("{prefix}collector.{name}");
-            clap::Arg::new(flag.clone()).long(flag).help(help).action(ArgAction::SetTrue).global(true).help_heading("Collectors")
+            let arg = clap::Arg::new(flag.clone()).long(flag).help(help).action(ArgAction::SetTrue);
+            arg.global(true).help_heading("Collectors").hide(!own)
         };
         command = command
             .arg(switch("", format!("Switch the collector {name} on")))
@@ -121,7 +125,12 @@ pub fn command<F: Args>(meta: &Meta, collectors: &[&'static str]) -> clap::Comma
     command
 }
 
-/// Collectors switched on or off by flag, by name.
+/// All names that collectors go by, each once.
+fn names(collectors: &[&'static About]) -> BTreeSet<&'static str> {
+    collectors.iter().flat_map(|about| std::iter::once(about.name).chain(about.aliases.iter().copied())).collect()
+}
+
+/// Collectors switched on or off by flag, by any of their names.
 pub type Switches = Vec<(&'static str, bool)>;
 
 /// Reads the command line; prints help, version or the error itself and returns the exit code then.
@@ -130,7 +139,7 @@ pub type Switches = Vec<(&'static str, bool)>;
 /// The exit code: 0 for help and version, 2 for a flag that is not known.
 pub fn parse<F: Args>(
     meta: &Meta,
-    collectors: &[&'static str],
+    collectors: &[&'static About],
     args: impl IntoIterator<Item = std::ffi::OsString>,
 ) -> Result<(Cli<F>, Switches), u8> {
     let fail = |error: clap::Error| {
@@ -140,7 +149,7 @@ pub fn parse<F: Args>(
     };
     let matches = command::<F>(meta, collectors).try_get_matches_from(args).map_err(fail)?;
     let mut switches = Vec::new();
-    for name in collectors.iter().copied() {
+    for name in names(collectors) {
         for (flag, on) in [(format!("collector.{name}"), true), (format!("no-collector.{name}"), false)] {
             if matches.get_flag(&flag) {
                 switches.push((name, on));

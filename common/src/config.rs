@@ -110,6 +110,9 @@ impl<S: Service> Default for ModuleConfig<S> {
     }
 }
 
+/// Logins more often than this would only fill the server's log.
+const SHORTEST_PROBE_INTERVAL: Duration = Duration::from_secs(1);
+
 impl<S: Service> ModuleConfig<S> {
     /// Makes the module.
     ///
@@ -118,6 +121,10 @@ impl<S: Service> ModuleConfig<S> {
     pub fn build(&self, name: &str) -> Result<Module<S>, Invalid> {
         if self.timeout.0.is_zero() || self.max_series == 0 {
             return Err(Invalid::new(format!("module {name}: timeout and max_series must be greater than 0")));
+        }
+        if self.probe_interval.0 < SHORTEST_PROBE_INTERVAL {
+            return Err(Invalid::new(format!("module {name}: probe_interval must be at least 1s"))
+                .hint("each probe is a login, and a line in the server's log: 30s is the default"));
         }
         Ok(Module {
             name: name.to_owned(),

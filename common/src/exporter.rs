@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::app::{App, Section};
+use crate::collector::About;
 use crate::catalogue;
 use crate::check::Verdict;
 use crate::cli::{self, Cli, Command, CommonFlags};
@@ -33,8 +34,8 @@ pub trait Program: App + Sized {
     /// The catalogue.
     fn sections() -> Vec<Section>;
 
-    /// Names of the collectors that have switches.
-    fn collectors() -> Vec<&'static str>;
+    /// The collectors, which have switches.
+    fn collectors() -> Vec<&'static About>;
 
     /// Reasons for failure that only this product has.
     fn reasons() -> &'static [&'static str];

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::app::{App, Ask, BoxFuture, Section};
 use crate::check::{CheckResult, Row};
 use crate::cli::CommonFlags;
+use crate::collector::About;
 use crate::config::{self, Named};
 use crate::deadline::Deadline;
 use crate::desc::Info;
@@ -274,7 +275,7 @@ impl<P: Prober> Program for ProbeApp<P> {
         ]
     }
 
-    fn collectors() -> Vec<&'static str> {
+    fn collectors() -> Vec<&'static About> {
         Vec::new()
     }
 

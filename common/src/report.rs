@@ -222,16 +222,16 @@ impl Journal {
         match (failure, failing.get_mut(part)) {
             (None, None) => {}
             (None, Some(episode)) => {
-                tracing::info!(target_name = target, part, failed_times = episode.count, "works again");
+                tracing::info!(target_name = target, part, failed_times = episode.count, "a part of the target works again");
                 failing.remove(part);
             }
             (Some((kind, _)), Some(episode)) if episode.kind == kind && episode.told.elapsed() < REMINDER => episode.count += 1,
             (Some((kind, text)), known) => {
                 let count = known.filter(|e| e.kind == kind).map_or(1, |e| e.count + 1);
                 if matches!(kind, ErrorKind::Auth | ErrorKind::Permission | ErrorKind::Tls) {
-                    tracing::warn!(target_name = target, part, reason = kind.as_str(), failed_times = count, detail = text, "fails");
+                    tracing::warn!(target_name = target, part, reason = kind.as_str(), failed_times = count, detail = text, "a part of the target fails");
                 } else {
-                    tracing::info!(target_name = target, part, reason = kind.as_str(), failed_times = count, detail = text, "fails");
+                    tracing::info!(target_name = target, part, reason = kind.as_str(), failed_times = count, detail = text, "a part of the target fails");
                 }
                 failing.insert(part, Episode { kind, told: Instant::now(), count });
             }

@@ -10,7 +10,7 @@ use crate::app::{App, Ask, BoxFuture, Section};
 use crate::budget::Budgets;
 use crate::check::CheckResult;
 use crate::cli::CommonFlags;
-use crate::collector::{Enabled, Entry, Scope, Table};
+use crate::collector::{About, Enabled, Entry, Scope, Table};
 use crate::config::{self, ModuleConfig, ServiceConfig};
 use crate::deadline::Deadline;
 use crate::error::{CollectError, HttpError, Invalid};
@@ -188,8 +188,8 @@ impl<S: Service> Program for ServiceApp<S> {
         sections
     }
 
-    fn collectors() -> Vec<&'static str> {
-        S::Collectors::ABOUT.iter().map(|about| about.name).collect()
+    fn collectors() -> Vec<&'static About> {
+        S::Collectors::ABOUT.iter().collect()
     }
 
     fn reasons() -> &'static [&'static str] {
@@ -212,7 +212,9 @@ impl<S: Service> Program for ServiceApp<S> {
         }
         for (_, module) in &mut config.modules.0 {
             for (name, on) in switches {
-                module.collectors.switch(name, *on);
+                for about in S::Collectors::ABOUT.iter().filter(|about| about.is_called(name)) {
+                    module.collectors.switch(about.name, *on);
+                }
             }
         }
         let mut modules = BTreeMap::new();
@@ -222,6 +224,9 @@ impl<S: Service> Program for ServiceApp<S> {
         let (tasks, budgets) = (Tasks::default(), Budgets::default());
         let mut targets = Vec::new();
         for (name, options) in &config.targets.0 {
+            if name.is_empty() {
+                return Err(Invalid::new("a target has no name").hint("name it: /probe?target=NAME asks for it"));
+            }
             options.validate().map_err(|e| Invalid { message: format!("target {name}: {}", e.message), hint: e.hint })?;
             let live = Arc::new(Live {
                 budget: budgets.of(options.budget_key()),

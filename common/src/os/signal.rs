@@ -1,16 +1,21 @@
-//! Waiting for the order to stop.
+//! The signals that a service gets: stop, and hang-up.
 
-/// Returns when the process is asked to stop: SIGTERM or SIGINT, Ctrl-C elsewhere.
+/// Returns when the process is asked to stop: SIGTERM or SIGINT, Ctrl-C elsewhere. SIGHUP, which asks other services to
+/// read their configuration anew, is answered in the log; its default would end the process.
 #[cfg(unix)]
 pub async fn stop_requested() {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
+    let (Ok(mut term), Ok(mut int), Ok(mut hangup)) = signals else {
         tracing::error!("cannot listen for signals; stop the exporter with SIGKILL");
         return std::future::pending().await;
     };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
+    loop {
+        tokio::select! {
+            _ = term.recv() => return,
+            _ = int.recv() => return,
+            _ = hangup.recv() => tracing::warn!("SIGHUP: a changed configuration is read at the next start; restart the exporter"),
+        }
     }
 }
 
