@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use std::{env, fs, io, thread};
 
-use e2e::exporter::Exporter;
+use e2e::exporter::{self, Exporter};
 use e2e::poll;
 use e2e::servers::alertmanager::Alertmanager;
 use e2e::servers::postgres::{Background, PASSWORD, Postgres, PostgresOptions, SUPERUSER};
@@ -210,7 +210,8 @@ impl Stage {
     fn start() -> Self {
         let slow_query = Some(Duration::from_secs(1));
         let postgres = Postgres::start(PostgresOptions { slow_query, ..PostgresOptions::default() });
-        postgres.create_monitor(MONITOR, MONITOR_PASSWORD, 2);
+        // Two connections for the exporter, two for `check` beside it.
+        postgres.create_monitor(MONITOR, MONITOR_PASSWORD, 4);
         if let Err(e) = postgres.psql("create database shop") {
             panic!("create database shop: {e}");
         }
@@ -292,6 +293,7 @@ fn guide(demo: &Demo) {
         ("Prometheus".to_owned(), format!("{prometheus}/targets"), "each target is UP"),
         (String::new(), format!("{prometheus}/alerts"), "only SageWatchdog fires: the sign of life"),
         (String::new(), graph(&prometheus, "rate(pg_stat_database_xact_commit{datname=\"shop\"}[1m])"), "commits a second"),
+        (String::new(), graph(&prometheus, "pg_slow_queries_last_minute"), "slow statements, from the server's log"),
         (String::new(), graph(&prometheus, "sage_scrape_duration_seconds"), "what a scrape takes"),
         ("Alertmanager".to_owned(), demo.alertmanager.url(), "alerts grouped by client, site, host, product"),
     ];
@@ -312,10 +314,11 @@ fn guide(demo: &Demo) {
     for row in &rows {
         println!("  {:what$}  {:note$}  {}", row.0, row.2, row.1);
     }
-    let pid = postgres.pid();
-    println!("\nThen keep the database from taking logins, and see SageServiceDown fire within about two minutes:\n");
-    println!("  kill -STOP {pid}");
-    println!("  kill -CONT {pid}");
+    println!("\nThen ask the server once, as the one on call does; exit code 0 is fine:\n");
+    let settings = postgres_settings(&demo.stage).env.into_iter().map(|(name, value)| format!("{name}='{value}'"));
+    println!("  {} {} check", settings.collect::<Vec<_>>().join(" "), exporter::binary("sage-postgres-exporter").display());
+    println!("\nAnd keep it from taking logins: SageServiceDown fires after one to two minutes, and ends five minutes after the fault.\n");
+    println!("  kill -STOP {pid}\n  kill -CONT {pid}", pid = postgres.pid());
     println!("\nCtrl-C stops everything and removes it.");
 }
 
