@@ -19,3 +19,4 @@ pub mod process;
 pub mod servers;
 pub mod site;
 pub mod temp;
+pub mod watched;

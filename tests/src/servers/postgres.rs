@@ -573,9 +573,13 @@ impl Drop for Watcher {
 /// Unaligned, rows only, no start file, quiet; the first error ends it.
 const PSQL_FLAGS: [&str; 3] = ["-AtXq", "-v", "ON_ERROR_STOP=1"];
 
+/// From the function below pg_stat_activity: the view reads pg_database, too, which a test may have locked.
 fn count_sql(user: &str) -> String {
     let user = literal(user);
-    format!("select count(*) from pg_stat_activity where usename = {user} and backend_type = 'client backend'")
+    format!(
+        "select count(*) from pg_stat_get_activity(null) where backend_type = 'client backend' \
+         and usesysid = (select oid from pg_authid where rolname = {user})"
+    )
 }
 
 /// An SQL string literal.
