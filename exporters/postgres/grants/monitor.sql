@@ -7,9 +7,10 @@
 -- A login over the Unix socket with peer authentication (system user sage) needs no password at all.
 
 -- Two connections are all the exporter ever holds: one kept between scrapes, one for the fresh login and the walk over
--- the databases. The limit makes the server hold us to it. A second exporter with this role needs two more.
--- The cancel request of the protocol does not count.
-CREATE ROLE sage LOGIN CONNECTION LIMIT 2 NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION;
+-- the databases. Its command `check`, run beside it by the one on call, needs as many; with less room it would be turned
+-- away and call a healthy server down. A second exporter with this role needs two more. The cancel request of the
+-- protocol does not count.
+CREATE ROLE sage LOGIN CONNECTION LIMIT 4 NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION;
 
 -- Contains pg_read_all_stats (sessions and queries of others, sizes of all databases) and pg_read_all_settings (place
 -- of the log, primary_conninfo). It reads no table and writes nothing.
