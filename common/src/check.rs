@@ -83,7 +83,8 @@ impl CheckResult {
                 Status::TimedOut => "timeout",
                 Status::Pending => "not run",
             };
-            let bad = c.status.reason().is_some() || report.up && c.status == Status::Pending;
+            let result = if c.lacks.is_some() { "partly" } else { result };
+            let bad = c.status.reason().is_some() || c.lacks.is_some() || report.up && c.status == Status::Pending;
             rows.push(Row::new(c.name, result, milliseconds(c.duration), c.series, c.note.clone().unwrap_or_default(), !bad));
         }
         Self { target, up: report.up, rows }

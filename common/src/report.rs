@@ -87,6 +87,8 @@ pub struct CollectorReport {
     pub age: Option<Duration>,
     /// For a collector that visits databases: success and age of each.
     pub members: Vec<(String, bool, Option<Duration>)>,
+    /// The grant without which the collector reads less than it could.
+    pub lacks: Option<&'static str>,
     /// What went wrong or is missing, and what to do about it.
     pub note: Option<String>,
 }
@@ -94,7 +96,7 @@ pub struct CollectorReport {
 impl CollectorReport {
     /// A collector that did not run.
     pub const fn new(name: &'static str, status: Status) -> Self {
-        Self { name, status, duration: Duration::ZERO, series: 0, age: None, members: Vec::new(), note: None }
+        Self { name, status, duration: Duration::ZERO, series: 0, age: None, members: Vec::new(), lacks: None, note: None }
     }
 }
 
@@ -184,7 +186,9 @@ impl Report {
                 put!(out, MEMBER_SUCCESS { collector, member } = *ok);
                 put!(out, MEMBER_AGE { collector, member } = *age);
             }
-            if let Some(reason) = c.status.reason() {
+            // What could be read is there, and the missing grant is named.
+            let lacks = c.lacks.map(|_| ErrorKind::Permission);
+            if let Some(reason) = c.status.reason().or(lacks) {
                 put!(out, ERROR { collector, reason } = 1);
             }
         }
@@ -229,9 +233,23 @@ impl Journal {
             (Some((kind, text)), known) => {
                 let count = known.filter(|e| e.kind == kind).map_or(1, |e| e.count + 1);
                 if matches!(kind, ErrorKind::Auth | ErrorKind::Permission | ErrorKind::Tls) {
-                    tracing::warn!(target_name = target, part, reason = kind.as_str(), failed_times = count, detail = text, "a part of the target fails");
+                    tracing::warn!(
+                        target_name = target,
+                        part,
+                        reason = kind.as_str(),
+                        failed_times = count,
+                        detail = text,
+                        "a part of the target fails"
+                    );
                 } else {
-                    tracing::info!(target_name = target, part, reason = kind.as_str(), failed_times = count, detail = text, "a part of the target fails");
+                    tracing::info!(
+                        target_name = target,
+                        part,
+                        reason = kind.as_str(),
+                        failed_times = count,
+                        detail = text,
+                        "a part of the target fails"
+                    );
                 }
                 failing.insert(part, Episode { kind, told: Instant::now(), count });
             }
@@ -249,6 +267,14 @@ mod tests {
         report.write(&mut out);
         out.settle();
         String::from_utf8(crate::expo::write(&out, crate::expo::Format::Text)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_missing_grant_is_named_beside_what_could_be_read() {
+        let part = CollectorReport { lacks: Some("GRANT x"), ..CollectorReport::new("a", Status::Ok) };
+        let text = text(&Report { collectors: vec![part], ..Report::default() });
+        assert!(text.contains("sage_collector_success{collector=\"a\"} 1\n"), "{text}");
+        assert!(text.contains("sage_error{collector=\"a\",reason=\"permission\"} 1\n"), "{text}");
     }
 
     #[tokio::test]

@@ -67,6 +67,8 @@ pub(crate) async fn timed_run<S: Service, T>(entry: &Entry<S>, run: &dyn Run<T>,
             if report.series == 0 {
                 report.status = Status::Empty;
             }
+            report.lacks = sink.lacking();
+            report.note = report.lacks.map(|grant| format!("reads less than it could; hint: {grant}"));
             return Part { report, sink, cut };
         }
         Ok(Ok(Err(error))) => {

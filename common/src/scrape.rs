@@ -206,7 +206,8 @@ fn tell<S: Service>(live: &Live<S>, report: &Report) {
     for c in &report.collectors {
         // Without a connection every collector fails; that was said once already.
         if connect.is_none() {
-            live.journal.note(target, c.name, c.status.reason().map(|kind| (kind, c.note.as_deref().unwrap_or_default())));
+            let reason = c.status.reason().or(c.lacks.map(|_| ErrorKind::Permission));
+            live.journal.note(target, c.name, reason.map(|kind| (kind, c.note.as_deref().unwrap_or_default())));
         }
     }
     tracing::debug!(target_name = target, up = report.up, duration_ms = report.duration.as_millis() as u64, "scraped");

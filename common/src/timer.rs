@@ -152,6 +152,7 @@ impl Cell {
             part.sink.absorb(sink);
         }
         let report = &mut part.report;
+        report.lacks = report.lacks.or(self.last.lacks);
         report.duration += self.last.duration;
         report.age = report.age.max(age);
         if let Some(member) = member {

@@ -44,6 +44,7 @@ pub struct Sink {
     series: usize,
     limit: usize,
     dropped: BTreeMap<String, u64>,
+    lacks: Option<&'static str>,
 }
 
 #[derive(Clone, Debug)]
@@ -71,7 +72,18 @@ impl Sink {
             series: 0,
             limit,
             dropped: BTreeMap::new(),
+            lacks: None,
         }
+    }
+
+    /// Notes that the collector reads less than it could, and the grant that it lacks.
+    pub fn lacks(&mut self, grant: &'static str) {
+        self.lacks = Some(grant);
+    }
+
+    /// The grant that the collector lacks.
+    pub(crate) const fn lacking(&self) -> Option<&'static str> {
+        self.lacks
     }
 
     /// Number of series held.

@@ -30,6 +30,9 @@ const MAX_BYTES: usize = 16 * 1024 * 1024;
 /// Time for the server to take back a cancelled or closed session.
 const ENDING: Duration = Duration::from_millis(500);
 
+/// What a monitoring role needs to see all that the collectors read.
+pub const GRANT: &str = "GRANT pg_monitor TO the monitoring role";
+
 /// What is known of the server since the login.
 #[derive(Clone, Debug)]
 pub struct Facts {

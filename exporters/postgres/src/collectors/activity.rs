@@ -11,7 +11,7 @@ use sage_common::error::CollectError;
 use sage_common::put;
 use sage_common::sink::Sink;
 
-use crate::session::Pg;
+use crate::session::{GRANT, Pg};
 
 sage_common::metrics! {
     /// Client sessions by database and state (pg_stat_activity).
@@ -54,6 +54,9 @@ impl Collector for Activity {
     }
 
     async fn collect(&self, session: &Pg, out: &mut Sink) -> Result<(), CollectError> {
+        if !session.facts.reads_stats {
+            out.lacks(GRANT);
+        }
         let mut totals: BTreeMap<String, i64> = STATES.iter().map(|state| ((*state).to_owned(), 0)).collect();
         let mut by_database: BTreeMap<String, BTreeMap<String, (i64, f64)>> = BTreeMap::new();
         let mut oldest = 0.0_f64;

@@ -11,7 +11,7 @@ use sage_common::error::CollectError;
 use sage_common::put;
 use sage_common::sink::Sink;
 
-use crate::session::Pg;
+use crate::session::{GRANT, Pg};
 
 sage_common::metrics! {
     /// 1 on a standby, 0 on a primary (pg_is_in_recovery).
@@ -82,6 +82,9 @@ impl Collector for Replication {
     }
 
     async fn collect(&self, session: &Pg, out: &mut Sink) -> Result<(), CollectError> {
+        if !session.facts.reads_stats {
+            out.lacks(GRANT);
+        }
         let standby = session.is_standby();
         put!(out, IS_REPLICA {} = standby);
         put!(out, ROLE { role: "primary" } = !standby);
