@@ -12,7 +12,7 @@ use futures_util::TryStreamExt as _;
 use sage_common::error::{CollectError, ErrorKind};
 use sage_common::service::Phases;
 use sage_common::tasks::Driver;
-use tokio_postgres::types::{FromSqlOwned, ToSql};
+use tokio_postgres::types::{FromSql, ToSql};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage, Statement};
 
 use crate::error::convert;
@@ -251,11 +251,11 @@ impl Pg {
 pub struct Row(tokio_postgres::Row);
 
 impl Row {
-    /// The value of a column by its place.
+    /// The value of a column by its place; text can be borrowed from the row.
     ///
     /// # Errors
     /// `Decode` when the column has another type.
-    pub fn get<T: FromSqlOwned>(&self, column: usize) -> Result<T, CollectError> {
+    pub fn get<'a, T: FromSql<'a>>(&'a self, column: usize) -> Result<T, CollectError> {
         self.0.try_get(column).map_err(|e| CollectError::new(ErrorKind::Decode, format!("column {column}")).caused_by(e))
     }
 }

@@ -33,8 +33,8 @@ impl Collector for Settings {
 
     async fn collect(&self, session: &Pg, out: &mut Sink) -> Result<(), CollectError> {
         for row in session.rows(SQL).await? {
-            let (name, setting, unit, vartype): (String, String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
-            let Some((name, value)) = normalise(&name, &setting, &unit, &vartype) else {
+            let (name, setting, unit, vartype): (&str, &str, &str, &str) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+            let Some((name, value)) = normalise(name, setting, unit, vartype) else {
                 tracing::debug!(setting = name, unit, "a setting has a value or unit that is not known here");
                 continue;
             };
@@ -49,7 +49,10 @@ impl Collector for Settings {
 
 /// Full metric name and value in base units.
 fn normalise(name: &str, setting: &str, unit: &str, vartype: &str) -> Option<(String, f64)> {
-    let full = format!("pg_settings_{}", name.replace(['.', '-'], "_").to_ascii_lowercase());
+    // One string for all of it: there are hundreds of settings in each scrape.
+    let mut full = String::with_capacity("pg_settings__seconds".len() + name.len());
+    full.push_str("pg_settings_");
+    full.extend(name.chars().map(|c| if matches!(c, '.' | '-') { '_' } else { c.to_ascii_lowercase() }));
     if vartype == "bool" {
         return Some((full, f64::from(u8::from(setting == "on"))));
     }
@@ -62,21 +65,22 @@ fn normalise(name: &str, setting: &str, unit: &str, vartype: &str) -> Option<(St
     let (factor, base) = unit.split_at(digits);
     let factor: f64 = if factor.is_empty() { 1.0 } else { factor.parse().ok()? };
     let (suffix, scale) = match base {
-        "B" => ("bytes", 1.0),
-        "kB" => ("bytes", 1024.0),
-        "MB" => ("bytes", 1024.0 * 1024.0),
-        "GB" => ("bytes", 1024.0 * 1024.0 * 1024.0),
-        "us" => ("seconds", 1e-6),
-        "ms" => ("seconds", 1e-3),
-        "s" => ("seconds", 1.0),
-        "min" => ("seconds", 60.0),
-        "h" => ("seconds", 3600.0),
-        "d" => ("seconds", 86400.0),
+        "B" => ("_bytes", 1.0),
+        "kB" => ("_bytes", 1024.0),
+        "MB" => ("_bytes", 1024.0 * 1024.0),
+        "GB" => ("_bytes", 1024.0 * 1024.0 * 1024.0),
+        "us" => ("_seconds", 1e-6),
+        "ms" => ("_seconds", 1e-3),
+        "s" => ("_seconds", 1.0),
+        "min" => ("_seconds", 60.0),
+        "h" => ("_seconds", 3600.0),
+        "d" => ("_seconds", 86400.0),
         _ => return None,
     };
     // -1 and 0 mean "off" or "as another setting says", not a quantity.
     let value = if value == -1.0 { value } else { value * factor * scale };
-    Some((format!("{full}_{suffix}"), value))
+    full.push_str(suffix);
+    Some((full, value))
 }
 
 #[cfg(test)]
