@@ -24,6 +24,16 @@ if ! command -v cargo >/dev/null; then
   exit 1
 fi
 
+# The benchmark measures the peer's newest release where Go can build it, else Debian's package.
+if [ "${1:-}" = bench ] && command -v go >/dev/null; then
+  peers=$(realpath -m "${CARGO_TARGET_DIR:-target}/peers")
+  if [ ! -x "$peers/postgres_exporter" ]; then
+    if GOBIN=$peers timeout 600 go install github.com/prometheus-community/postgres_exporter/cmd/postgres_exporter@latest >/dev/null 2>&1; then
+      echo "set-up: built the newest postgres_exporter, which the benchmark measures beside ours, in $peers"
+    fi
+  fi
+fi
+
 missing=()
 if ! command -v dpkg-query >/dev/null; then
   for program in cc git curl /usr/lib/postgresql/15/bin/postgres prometheus promtool prometheus-alertmanager; do
