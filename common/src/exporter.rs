@@ -7,10 +7,10 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::app::{App, Section};
-use crate::collector::About;
 use crate::catalogue;
 use crate::check::Verdict;
 use crate::cli::{self, Cli, Command, CommonFlags};
+use crate::collector::About;
 use crate::deadline::Deadline;
 use crate::error::Invalid;
 use crate::http::{Site, server};

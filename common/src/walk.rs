@@ -59,7 +59,7 @@ pub async fn round<S: Service>(live: &Live<S>, module: &Arc<Module<S>>, due: &[u
                     todo.extend(members.into_iter().map(Some));
                 }
             }
-            Err(error) if patient && is_outage(error.kind) => tokio::time::sleep(RETRY).await,
+            Err(error) if patient && is_outage(error.kind, member.is_none()) => tokio::time::sleep(RETRY).await,
             Err(_) => {
                 todo.pop_front();
             }
@@ -115,10 +115,12 @@ async fn step<S: Service>(
     Ok(members)
 }
 
-/// True when the server as a whole does not let us in, so that the next database would fare no better.
-const fn is_outage(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::Resolve | ErrorKind::Refused | ErrorKind::Connect | ErrorKind::Starting | ErrorKind::Overloaded | ErrorKind::Timeout
-    )
+/// True when the server as a whole does not let us in, so that the next database would fare no better. A login that is
+/// refused tells that only of the target's `own` database: another one may have rules of its own.
+const fn is_outage(kind: ErrorKind, own: bool) -> bool {
+    own && matches!(kind, ErrorKind::Auth | ErrorKind::Tls | ErrorKind::Decode)
+        || matches!(
+            kind,
+            ErrorKind::Resolve | ErrorKind::Refused | ErrorKind::Connect | ErrorKind::Starting | ErrorKind::Overloaded | ErrorKind::Timeout
+        )
 }

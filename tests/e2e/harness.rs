@@ -1,11 +1,5 @@
 //! The harness proved against the real servers: what every other end-to-end test relies on.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "test file"
-)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "test file")]
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -24,28 +18,20 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 fn postgres(settings: &[&str]) -> Postgres {
     let settings = settings.iter().map(|s| (*s).to_owned()).collect();
-    Postgres::start(PostgresOptions {
-        settings,
-        ..PostgresOptions::default()
-    })
+    Postgres::start(PostgresOptions { settings, ..PostgresOptions::default() })
 }
 
 #[test]
 fn postgres_answers_logs_and_leaves_nothing() {
     let slow_query = Some(Duration::from_millis(10));
-    let server = Postgres::start(PostgresOptions {
-        settings: vec!["max_connections = 33".to_owned()],
-        slow_query,
-    });
+    let server = Postgres::start(PostgresOptions { settings: vec!["max_connections = 33".to_owned()], slow_query });
     assert_eq!(server.psql("show max_connections").unwrap(), "33");
     assert_eq!(server.psql("select 1; select 'a|b', null").unwrap(), "1\na|b|");
     let error = server.psql("select nothing").unwrap_err();
     assert!(error.contains("column \"nothing\" does not exist"), "{error}");
 
     server.psql("select pg_sleep(0.02)").unwrap();
-    poll::until("the slow statement is logged", LIMIT, || {
-        server.log().contains("pg_sleep(0.02)").then_some(())
-    });
+    poll::until("the slow statement is logged", LIMIT, || server.log().contains("pg_sleep(0.02)").then_some(()));
     let log = server.log();
     let line = log.lines().find(|l| l.contains("pg_sleep(0.02)")).unwrap();
     assert!(line.contains("postgres@postgres/harness LOG:  duration: "), "{line}");
@@ -125,9 +111,7 @@ fn locks_are_held_and_released() {
     poll::until("the reader waits", LIMIT, || (server.psql(waiting).unwrap() == "1").then_some(()));
     assert!(!waiter.ended());
     drop(waiter);
-    poll::until("the cancelled reader is gone", LIMIT, || {
-        (server.psql(waiting).unwrap() == "0").then_some(())
-    });
+    poll::until("the cancelled reader is gone", LIMIT, || (server.psql(waiting).unwrap() == "0").then_some(()));
     drop(holder);
     let held = "select count(*) from pg_locks where relation = 't'::regclass";
     poll::until("the lock is released", LIMIT, || (server.psql(held).unwrap() == "0").then_some(()));
@@ -180,13 +164,7 @@ fn pgbench_makes_load() {
     server.pgbench_init("bench", 1);
     assert_eq!(server.psql_in("bench", "select count(*) from pgbench_accounts").unwrap(), "100000");
     let load = server.pgbench_run("bench", 2, 50);
-    let rows = || {
-        server
-            .psql_in("bench", "select count(*) from pgbench_history")
-            .unwrap()
-            .parse::<u32>()
-            .unwrap()
-    };
+    let rows = || server.psql_in("bench", "select count(*) from pgbench_history").unwrap().parse::<u32>().unwrap();
     poll::until("transactions are written", LIMIT, || (rows() > 20).then_some(()));
     drop(load);
     let clients = "select count(*) from pg_stat_activity where application_name = 'pgbench'";
@@ -220,9 +198,7 @@ fn a_killed_harness_leaves_nothing() {
     assert!(process::runs(pid) && data.exists());
     victim.kill().unwrap();
     victim.wait().unwrap();
-    poll::until("the guardian has cleaned up", LIMIT, || {
-        (!process::runs(pid) && !data.exists()).then_some(())
-    });
+    poll::until("the guardian has cleaned up", LIMIT, || (!process::runs(pid) && !data.exists()).then_some(()));
 }
 
 /// A server that answers each byte with `answer`, and the proxy before it.
@@ -299,10 +275,7 @@ fn the_proxy_breaks_new_connections() {
 
     let accepted = proxy.accepted();
     proxy.set(Mode::Refuse);
-    assert_eq!(
-        TcpStream::connect(proxy.address()).unwrap_err().kind(),
-        ErrorKind::ConnectionRefused
-    );
+    assert_eq!(TcpStream::connect(proxy.address()).unwrap_err().kind(), ErrorKind::ConnectionRefused);
     proxy.set(Mode::Pass);
     let mut stream = connect(&proxy);
     assert_eq!(ask(&mut stream).0, b"D\0\0\0\x06ab");
@@ -344,18 +317,11 @@ fn postgres_works_through_the_proxy() {
     let psql = || {
         let mut command = process::command("/usr/bin/psql", &server.socket_folder());
         command.args(["-AtXq", "-h", "127.0.0.1", "-U", "postgres", "-c", "select 1"]);
-        command
-            .env("PGPORT", proxy.port().to_string())
-            .env("PGPASSWORD", e2e::servers::postgres::PASSWORD);
+        command.env("PGPORT", proxy.port().to_string()).env("PGPASSWORD", e2e::servers::postgres::PASSWORD);
         command.output().unwrap()
     };
     let output = psql();
-    assert_eq!(
-        String::from_utf8_lossy(&output.stdout),
-        "1\n",
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "1\n", "{}", String::from_utf8_lossy(&output.stderr));
     proxy.set(Mode::Refuse);
     let output = psql();
     assert!(String::from_utf8_lossy(&output.stderr).contains("Connection refused"));

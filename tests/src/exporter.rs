@@ -23,11 +23,7 @@ pub fn binary(name: &str) -> PathBuf {
     let own = std::env::current_exe().expect("own path");
     let folder = own.parent().expect("a folder");
     // Tests live in target/<profile>/deps, programs one above.
-    let folder = if folder.ends_with("deps") {
-        folder.parent().expect("a folder")
-    } else {
-        folder
-    };
+    let folder = if folder.ends_with("deps") { folder.parent().expect("a folder") } else { folder };
     let path = folder.join(name);
     assert!(path.exists(), "{} is not built: run cargo build --workspace --bins", path.display());
     path
@@ -72,10 +68,7 @@ impl Exporter {
         let folder = TempFolder::new(name);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let mut command = process::command(binary(name), folder.path());
-        command
-            .arg(format!("--web.listen-address={address}"))
-            .args(args)
-            .envs(env.iter().copied());
+        command.arg(format!("--web.listen-address={address}")).args(args).envs(env.iter().copied());
         let process = Process::start(name, command, folder.path());
         Self { process, address, folder }
     }

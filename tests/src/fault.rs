@@ -67,18 +67,10 @@ impl FaultProxy {
         let (commands, inbox) = mpsc::unbounded_channel();
         let shared = Arc::clone(&counts);
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("a runtime");
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(listen(address, upstream, shared, inbox));
         });
-        let proxy = Self {
-            address,
-            counts,
-            commands: Some(commands),
-            thread: Some(thread),
-        };
+        let proxy = Self { address, counts, commands: Some(commands), thread: Some(thread) };
         proxy.set(Mode::Pass);
         proxy
     }
@@ -189,12 +181,7 @@ struct Connection {
 impl Connection {
     fn new(client: TcpStream, address: SocketAddr) -> Self {
         let _ = client.set_nodelay(true);
-        Self {
-            client,
-            address,
-            upstream: None,
-            pending: Vec::new(),
-        }
+        Self { client, address, upstream: None, pending: Vec::new() }
     }
 
     async fn serve(mut self, mut modes: watch::Receiver<Mode>) {

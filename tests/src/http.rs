@@ -26,10 +26,7 @@ impl Response {
 
     /// A header's first value, the name compared without case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(n, _)| n.eq_ignore_ascii_case(name))
-            .map(|(_, v)| v.as_str())
+        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
     }
 }
 
@@ -62,13 +59,7 @@ impl Connection {
     pub fn open(address: SocketAddr, limit: Duration) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&address, limit.max(Duration::from_millis(1)))?;
         stream.set_nodelay(true)?;
-        Ok(Self {
-            reader: BufReader::new(Timed {
-                stream,
-                end: Instant::now() + limit,
-            }),
-            host: address.to_string(),
-        })
+        Ok(Self { reader: BufReader::new(Timed { stream, end: Instant::now() + limit }), host: address.to_string() })
     }
 
     /// Sends a request without body and reads the answer.
@@ -100,12 +91,7 @@ impl Connection {
             let (name, value) = line.split_once(':').ok_or_else(|| malformed(&line))?;
             headers.push((name.to_owned(), value.trim().to_owned()));
         }
-        let mut response = Response {
-            status,
-            headers,
-            body: Vec::new(),
-            elapsed: Duration::ZERO,
-        };
+        let mut response = Response { status, headers, body: Vec::new(), elapsed: Duration::ZERO };
         if method != "HEAD" && status != 204 && status != 304 {
             response.body = self.body(&response)?;
         }
@@ -115,10 +101,7 @@ impl Connection {
 
     fn body(&mut self, response: &Response) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
-        if response
-            .header("Transfer-Encoding")
-            .is_some_and(|v| v.eq_ignore_ascii_case("chunked"))
-        {
+        if response.header("Transfer-Encoding").is_some_and(|v| v.eq_ignore_ascii_case("chunked")) {
             loop {
                 let line = self.line()?;
                 let size = line.split(';').next().unwrap_or_default().trim();
@@ -142,11 +125,7 @@ impl Connection {
 
     fn exactly(&mut self, size: u64, body: &mut Vec<u8>) -> io::Result<()> {
         let read = (&mut self.reader).take(size).read_to_end(body)?;
-        if read as u64 == size {
-            Ok(())
-        } else {
-            Err(io::ErrorKind::UnexpectedEof.into())
-        }
+        if read as u64 == size { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 
     fn line(&mut self) -> io::Result<String> {
@@ -162,16 +141,7 @@ impl Connection {
 /// Percent-encodes everything but unreserved characters, for one query value.
 pub fn encode(value: &str) -> String {
     let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-._~".contains(b);
-    value
-        .bytes()
-        .map(|b| {
-            if plain(&b) {
-                char::from(b).to_string()
-            } else {
-                format!("%{b:02X}")
-            }
-        })
-        .collect()
+    value.bytes().map(|b| if plain(&b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
 fn malformed(line: &str) -> io::Error {
@@ -188,21 +158,13 @@ struct Timed {
 impl Timed {
     fn left(&self) -> io::Result<Option<Duration>> {
         let left = self.end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            Err(io::ErrorKind::TimedOut.into())
-        } else {
-            Ok(Some(left))
-        }
+        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(Some(left)) }
     }
 }
 
 /// A socket timeout comes back as `WouldBlock` on Linux.
 fn timed_out(error: io::Error) -> io::Error {
-    if error.kind() == io::ErrorKind::WouldBlock {
-        io::ErrorKind::TimedOut.into()
-    } else {
-        error
-    }
+    if error.kind() == io::ErrorKind::WouldBlock { io::ErrorKind::TimedOut.into() } else { error }
 }
 
 impl Read for Timed {

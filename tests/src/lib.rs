@@ -1,12 +1,7 @@
 //! Harness of the end-to-end tests, the demo and the benchmarks: starts real servers and the shipped exporter binaries
 //! in temp folders on free loopback ports, puts faults between them, and stops everything it started by pid.
 //! A step that cannot be done panics with what it waited for: a test that cannot run fails, it never skips.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "test support: a panic is how a failed step is told"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "test support: a panic is how a failed step is told")]
 
 pub mod bench;
 pub mod exporter;

@@ -80,9 +80,7 @@ impl Page {
 }
 
 fn sample(line: &str) -> Result<Sample, &'static str> {
-    let end = line
-        .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'))
-        .ok_or("no value")?;
+    let end = line.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':')).ok_or("no value")?;
     let (name, mut rest) = line.split_at(end);
     if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
         return Err("bad name");
@@ -107,11 +105,7 @@ fn sample(line: &str) -> Result<Sample, &'static str> {
     if fields.nth(1).is_some() {
         return Err("text after the value");
     }
-    Ok(Sample {
-        name: name.to_owned(),
-        labels,
-        value,
-    })
+    Ok(Sample { name: name.to_owned(), labels, value })
 }
 
 /// A label value up to its closing quote, and what follows.

@@ -16,12 +16,7 @@ pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 /// and in a process group of its own (the terminal's Ctrl-C reaches us alone, who then stop it in order).
 pub fn command(program: impl AsRef<Path>, folder: &Path) -> Command {
     let mut command = Command::new(program.as_ref());
-    command
-        .env_clear()
-        .env("PATH", PATH)
-        .current_dir(folder)
-        .process_group(0)
-        .stdin(Stdio::null());
+    command.env_clear().env("PATH", PATH).current_dir(folder).process_group(0).stdin(Stdio::null());
     command
 }
 
@@ -96,12 +91,7 @@ impl Process {
         let file = File::create(&log).expect("the folder is ours");
         command.stdout(file.try_clone().expect("a second handle")).stderr(file);
         let child = command.spawn().unwrap_or_else(|e| panic!("cannot start {name}: {e}"));
-        Self {
-            name: name.to_owned(),
-            child,
-            log,
-            status: None,
-        }
+        Self { name: name.to_owned(), child, log, status: None }
     }
 
     /// Its pid.
@@ -111,9 +101,7 @@ impl Process {
 
     /// What it has written so far.
     pub fn logs(&self) -> String {
-        fs::read(&self.log)
-            .map(|b| String::from_utf8_lossy(&b).into_owned())
-            .unwrap_or_default()
+        fs::read(&self.log).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default()
     }
 
     /// Its exit status once it has ended.

@@ -157,13 +157,7 @@ impl Options {
             SslMode::Require if self.sslrootcert.is_some() => Verify::Chain,
             _ => Verify::Nothing,
         };
-        TlsOptions {
-            verify,
-            ca_file: self.sslrootcert.clone(),
-            cert_file: self.sslcert.clone(),
-            key_file: self.sslkey.clone(),
-            ..TlsOptions::default()
-        }
+        TlsOptions { verify, ca_file: self.sslrootcert.clone(), cert_file: self.sslcert.clone(), key_file: self.sslkey.clone() }
     }
 
     /// Where the password is, if there is one: environment, file, systemd credential.

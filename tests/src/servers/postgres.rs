@@ -71,26 +71,17 @@ impl Postgres {
         let name = format!("standby{}", server.port);
         let output = as_server(server.folder.path(), "pg_basebackup")
             .args(["-R", "-X", "stream", "-c", "fast", "-d"])
-            .arg(format!(
-                "host=127.0.0.1 port={} user={SUPERUSER} application_name={name}",
-                primary.port
-            ))
+            .arg(format!("host=127.0.0.1 port={} user={SUPERUSER} application_name={name}", primary.port))
             .arg("-D")
             .arg(server.data())
             .env("PGPASSWORD", PASSWORD)
             .output()
             .expect("pg_basebackup starts");
-        assert!(
-            output.status.success(),
-            "pg_basebackup: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        assert!(output.status.success(), "pg_basebackup: {}", String::from_utf8_lossy(&output.stderr));
         server.configure(&options);
         server.launch();
         let sql = format!("select 1 from pg_stat_replication where application_name='{name}' and state='streaming'");
-        poll::until("the standby streams", START_LIMIT, || {
-            (primary.psql(&sql).as_deref() == Ok("1")).then_some(())
-        });
+        poll::until("the standby streams", START_LIMIT, || (primary.psql(&sql).as_deref() == Ok("1")).then_some(()));
         server
     }
 
@@ -103,12 +94,7 @@ impl Postgres {
         }
         // initdb, cp and pg_basebackup make the data folder themselves, as the server's user.
         give_to_server(folder.path());
-        Self {
-            postmaster: Mutex::default(),
-            counter: Mutex::default(),
-            port: free_port(),
-            folder,
-        }
+        Self { postmaster: Mutex::default(), counter: Mutex::default(), port: free_port(), folder }
     }
 
     fn configure(&self, options: &PostgresOptions) {
@@ -133,8 +119,7 @@ impl Postgres {
     fn append_settings(&self, lines: &str) {
         let path = self.data().join("postgresql.conf");
         let file = OpenOptions::new().append(true).open(&path);
-        file.and_then(|mut f| f.write_all(lines.as_bytes()))
-            .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        file.and_then(|mut f| f.write_all(lines.as_bytes())).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     }
 
     fn launch(&self) {
@@ -187,9 +172,7 @@ impl Postgres {
 
     /// The whole log.
     pub fn log(&self) -> String {
-        fs::read(self.log_file())
-            .map(|b| String::from_utf8_lossy(&b).into_owned())
-            .unwrap_or_default()
+        fs::read(self.log_file()).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default()
     }
 
     /// The postmaster's pid.
@@ -214,11 +197,7 @@ impl Postgres {
     /// As [`Self::psql`].
     pub fn psql_in(&self, database: &str, sql: &str) -> Result<String, String> {
         let mut command = self.client("psql", database);
-        command
-            .args(PSQL_FLAGS)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.args(PSQL_FLAGS).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|e| format!("psql: {e}: {INSTALL_HINT}"))?;
         let mut stdin = child.stdin.take().expect("piped");
         // psql that cannot connect ends without reading: its message says why, not our broken pipe.
@@ -260,9 +239,7 @@ impl Postgres {
     pub fn spawn_psql(&self, database: &str, sql: &str) -> Background {
         let mut command = self.client("psql", database);
         command.args(PSQL_FLAGS).args(["-c", sql]);
-        Background {
-            process: Process::start("background-psql", command, self.folder.path()),
-        }
+        Background { process: Process::start("background-psql", command, self.folder.path()) }
     }
 
     /// Creates pgbench's tables at a scale (100,000 accounts each).
@@ -297,9 +274,7 @@ impl Postgres {
         let mut command = self.client("pgbench", database);
         command.env("PGAPPNAME", "pgbench").args(["-n", "-T", "864000"]).args(script);
         command.args(["-c", &clients.to_string(), "-R", &rate.to_string()]);
-        Background {
-            process: Process::start("pgbench", command, self.folder.path()),
-        }
+        Background { process: Process::start("pgbench", command, self.folder.path()) }
     }
 
     /// Creates a login with pg_monitor and CONNECTION LIMIT `limit`, as the grants shipped with the exporter do.
@@ -328,10 +303,7 @@ impl Postgres {
             return count;
         }
         // None yet, or its server was restarted.
-        counter
-            .insert(self.session("postgres"))
-            .number(&sql)
-            .unwrap_or_else(|e| panic!("count connections: {e}"))
+        counter.insert(self.session("postgres")).number(&sql).unwrap_or_else(|e| panic!("count connections: {e}"))
     }
 
     /// Counts `user`'s connections as often as the server answers, until stopped.
@@ -351,10 +323,7 @@ impl Postgres {
                 }
             }
         });
-        Watcher {
-            shared,
-            thread: Some(thread),
-        }
+        Watcher { shared, thread: Some(thread) }
     }
 
     /// Ends postmaster and children with SIGKILL, as a crash or the OOM killer does.
@@ -371,9 +340,7 @@ impl Postgres {
         all.push(postmaster.id());
         process::signal("KILL", &all);
         let _ = postmaster.wait();
-        poll::until("the killed server is gone", Duration::from_secs(5), || {
-            (!all.iter().any(|pid| process::runs(*pid))).then_some(())
-        });
+        poll::until("the killed server is gone", Duration::from_secs(5), || (!all.iter().any(|pid| process::runs(*pid))).then_some(()));
     }
 
     /// Stops at once without a checkpoint (SIGQUIT), as `pg_ctl -m immediate` does; SIGKILL if that takes five seconds.
@@ -475,11 +442,7 @@ impl Session {
     const END: &'static str = "--end-of-answer--";
 
     fn start(mut command: Command) -> Self {
-        command
-            .args(PSQL_FLAGS)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
+        command.args(PSQL_FLAGS).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("psql starts");
         let stdin = child.stdin.take().expect("piped");
         let stdout = BufReader::new(child.stdout.take().expect("piped"));
@@ -509,9 +472,7 @@ impl Session {
     /// The first row as a number.
     fn number(&mut self, sql: &str) -> io::Result<usize> {
         let rows = self.query(sql)?;
-        rows.first()
-            .and_then(|r| r.parse().ok())
-            .ok_or_else(|| io::ErrorKind::InvalidData.into())
+        rows.first().and_then(|r| r.parse().ok()).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 }
 
@@ -603,17 +564,7 @@ fn template() -> &'static Path {
         give_to_server(folder.path());
         let data = folder.join("data");
         let output = as_server(folder.path(), "initdb")
-            .args([
-                "-U",
-                SUPERUSER,
-                "-A",
-                "scram-sha-256",
-                "-E",
-                "UTF8",
-                "--locale=C",
-                "--no-sync",
-                "-D",
-            ])
+            .args(["-U", SUPERUSER, "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync", "-D"])
             .arg(&data)
             .arg(format!("--pwfile={}", password.display()))
             .output()
@@ -653,10 +604,7 @@ fn server_user() -> Option<(u32, u32)> {
         }
         let passwd = fs::read_to_string("/etc/passwd").expect("users");
         let line = passwd.lines().find_map(|l| l.strip_prefix("postgres:"));
-        let mut fields = line
-            .unwrap_or_else(|| panic!("no user postgres: {INSTALL_HINT}"))
-            .split(':')
-            .skip(1);
+        let mut fields = line.unwrap_or_else(|| panic!("no user postgres: {INSTALL_HINT}")).split(':').skip(1);
         Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
     })
 }
