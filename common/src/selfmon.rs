@@ -2,6 +2,8 @@
 //!
 //! Read anew at each scrape from procfs; absent where that is not to be had.
 
+#[cfg(target_os = "linux")]
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
@@ -71,6 +73,8 @@ pub fn write(meta: &Meta, loaded: SystemTime, answers: &Answers, out: &mut Sink)
 
 #[cfg(target_os = "linux")]
 fn process(out: &mut Sink) {
+    static STARTED: OnceLock<Option<f64>> = OnceLock::new();
+    static MAX_OPEN: OnceLock<Option<u64>> = OnceLock::new();
     use procfs::process::{LimitValue, Process};
     use procfs::{CurrentSI as _, WithCurrentSystemInfo as _};
     let Ok(me) = Process::myself() else { return };
@@ -80,15 +84,16 @@ fn process(out: &mut Sink) {
         put!(out, RSS {} = stat.rss_bytes().get());
         put!(out, VIRTUAL {} = stat.vsize);
         put!(out, THREADS {} = stat.num_threads);
-        let boot = procfs::KernelStats::current().map(|k| k.btime as f64);
-        put!(out, START_TIME {} = boot.ok().map(|boot| boot + stat.starttime as f64 / ticks));
+        // Neither changes while we run, and both are dear to read: /proc/stat has a line for each interrupt.
+        let started = STARTED.get_or_init(|| procfs::KernelStats::current().ok().map(|k| k.btime as f64 + stat.starttime as f64 / ticks));
+        put!(out, START_TIME {} = *started);
     }
     put!(out, OPEN_FDS {} = me.fd_count().ok());
-    if let Ok(limits) = me.limits()
-        && let LimitValue::Value(max) = limits.max_open_files.soft_limit
-    {
-        put!(out, MAX_FDS {} = max);
-    }
+    let max = MAX_OPEN.get_or_init(|| match me.limits().ok()?.max_open_files.soft_limit {
+        LimitValue::Value(max) => Some(max),
+        LimitValue::Unlimited => None,
+    });
+    put!(out, MAX_FDS {} = *max);
 }
 
 #[cfg(not(target_os = "linux"))]

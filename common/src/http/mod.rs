@@ -22,7 +22,7 @@ use crate::error::HttpError;
 use crate::expo;
 use crate::report::write_dropped;
 use crate::selfmon::{self, Answers};
-use crate::sink::{NO_LIMIT, Sink};
+use crate::sink::Sink;
 
 type Answer = Response<Full<Bytes>>;
 
@@ -99,12 +99,10 @@ impl Site {
         let Ok(_permit) = self.scrapes.try_acquire() else {
             return Err(HttpError { status: 503, message: "too many scrapes at once (--web.max-requests)".to_owned() });
         };
-        let mut page = Sink::new(NO_LIMIT);
+        let mut page = if own { self.app.metrics(ask).await? } else { self.app.probe(ask).await? };
+        page.lift_limit();
         if own {
-            page.absorb(&self.app.metrics(ask).await?);
             selfmon::write(self.app.meta(), self.loaded, &self.answers, &mut page);
-        } else {
-            page.absorb(&self.app.probe(ask).await?);
         }
         page.settle();
         if !page.dropped().is_empty() {

@@ -50,6 +50,8 @@ pub struct Facts {
     pub reads_settings: bool,
     /// Whether the role may ask for the present log file (pg_monitor from PostgreSQL 16 on).
     pub reads_log_file: bool,
+    /// Sessions that ordinary users can have at most; it takes a restart to change.
+    pub connections_max: u32,
 }
 
 /// An open, authenticated session.
@@ -71,7 +73,9 @@ SET default_transaction_read_only = on; SET extra_float_digits = 1; SET DateStyl
 SELECT current_setting('server_version_num'), current_setting('server_version'), pg_backend_pid(),
        extract(epoch FROM pg_postmaster_start_time()), pg_is_in_recovery(),
        pg_has_role(current_user, 'pg_read_all_stats', 'usage'),
-       pg_has_role(current_user, 'pg_read_all_settings', 'usage'), has_function_privilege('pg_catalog.pg_current_logfile()', 'execute')";
+       pg_has_role(current_user, 'pg_read_all_settings', 'usage'), has_function_privilege('pg_catalog.pg_current_logfile()', 'execute'),
+       current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+       - coalesce(current_setting('reserved_connections', true), '0')::int";
 
 impl Pg {
     /// Connects to `database`, logs in and asks for the facts.
@@ -290,6 +294,7 @@ fn read_facts(answer: &[SimpleQueryMessage]) -> Option<(Facts, bool)> {
         reads_stats: yes(5),
         reads_settings: yes(6),
         reads_log_file: yes(7),
+        connections_max: text(8)?.parse().ok()?,
     };
     Some((facts, yes(4)))
 }

@@ -32,10 +32,6 @@ FROM pg_stat_activity
 WHERE backend_type = 'client backend' AND application_name <> 'sage-postgres-exporter'
 GROUP BY 1, 2";
 
-const LIMIT: &str = "
-SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
-       - coalesce(current_setting('reserved_connections', true), '0')::int";
-
 /// The states that a session can have; those without a session are 0, so that a panel has a line for each.
 const STATES: [&str; 6] = ["active", "idle", "idle in transaction", "idle in transaction (aborted)", "fastpath function call", "disabled"];
 
@@ -80,7 +76,7 @@ impl Collector for Activity {
             put!(out, CONNECTIONS { state } = *count);
         }
         put!(out, OLDEST_TRANSACTION {} = oldest);
-        put!(out, CONNECTIONS_MAX {} = session.one(LIMIT).await?.get::<i32>(0)?);
+        put!(out, CONNECTIONS_MAX {} = session.facts.connections_max);
         Ok(())
     }
 }
