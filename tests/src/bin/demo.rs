@@ -16,7 +16,7 @@ use e2e::exporter::{self, Exporter};
 use e2e::poll;
 use e2e::servers::alertmanager::Alertmanager;
 use e2e::servers::postgres::{Background, PASSWORD, Postgres, PostgresOptions, SUPERUSER};
-use e2e::servers::prometheus::{Job, Prometheus, PrometheusOptions, shipped_rules};
+use e2e::servers::prometheus::{Alert, Job, Prometheus, PrometheusOptions, shipped_rules};
 use e2e::site;
 use e2e::temp::{self, TempFolder, free_port};
 use serde_json::json;
@@ -263,7 +263,16 @@ fn wait_for_data(demo: &Demo, stop: &AtomicBool) -> Result<(), Interrupted> {
         (stop.load(Ordering::Relaxed) || arrived).then_some(())
     };
     poll::until("SageWatchdog reaches Alertmanager", LIMIT, watchdog);
+    // Rules that ran before the first scrape found no target; what the guide says is true from here on.
+    let calm = || (stop.load(Ordering::Relaxed) || demo.prometheus.alerts().iter().all(is_watchdog)).then_some(());
+    if poll::within(LIMIT, calm).is_none() {
+        panic!("not only SageWatchdog is there: {:?}", demo.prometheus.alerts());
+    }
     if stop.load(Ordering::Relaxed) { Err(Interrupted) } else { Ok(()) }
+}
+
+fn is_watchdog(alert: &Alert) -> bool {
+    alert.labels.get("alertname").is_some_and(|name| name == "SageWatchdog")
 }
 
 fn label<'a>(job: &'a Job, name: &str) -> &'a str {
