@@ -6,6 +6,7 @@
 pub mod bench;
 pub mod exporter;
 pub mod fault;
+pub mod golden;
 pub mod http;
 pub mod lint;
 pub mod page;

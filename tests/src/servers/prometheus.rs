@@ -113,6 +113,20 @@ impl Prometheus {
     /// # Panics
     /// As [`Self::start`].
     pub fn start_at(address: SocketAddr, options: &PrometheusOptions) -> Self {
+        Self::launch(address, options, None)
+    }
+
+    /// Starts one without jobs that speaks TLS alone, with this certificate and key (files). The other functions here,
+    /// which ask in plain HTTP, are not for it, and it may take a moment longer until `/-/ready` says so.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub fn start_tls(certificate: &Path, key: &Path) -> Self {
+        let web = json!({ "tls_server_config": { "cert_file": certificate, "key_file": key } });
+        Self::launch(SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())), &PrometheusOptions::default(), Some(&web))
+    }
+
+    fn launch(address: SocketAddr, options: &PrometheusOptions, web: Option<&Value>) -> Self {
         let folder = TempFolder::new("prometheus");
         for (number, file) in options.rules.iter().enumerate() {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
@@ -125,8 +139,13 @@ impl Prometheus {
         command.arg(format!("--web.listen-address={address}"));
         // What fires before Prometheus has found its Alertmanager, some seconds after the start, is not lost for a minute.
         command.arg("--rules.alert.resend-delay=2s");
+        if let Some(web) = web {
+            command.arg(format!("--web.config.file={}", folder.write("web.yml", &format!("{web:#}")).display()));
+        }
+        // A TLS server tells a client that speaks without it that it was a bad request.
+        let status = if web.is_some() { 400 } else { 200 };
         let mut process = Process::start("prometheus", command, folder.path());
-        process.wait_ready(START_LIMIT, || http::get(address, "/-/ready", &[], Duration::from_secs(1)).is_ok_and(|r| r.status == 200));
+        process.wait_ready(START_LIMIT, || http::get(address, "/-/ready", &[], Duration::from_secs(1)).is_ok_and(|r| r.status == status));
         Self { process, address, folder }
     }
 
