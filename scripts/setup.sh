@@ -9,6 +9,7 @@ wanted=(
   "build-essential  the C compiler that links Rust programs"
   "git              the revision in the version output"
   "curl             to look at the pages"
+  "openssl          the certificates that tests serve"
   "postgresql-15    the real server of demo and tests, pgbench"
   "prometheus       the real Prometheus of demo and tests, promtool"
   "prometheus-alertmanager the real Alertmanager of demo and tests, amtool"
@@ -36,7 +37,7 @@ fi
 
 missing=()
 if ! command -v dpkg-query >/dev/null; then
-  for program in cc git curl /usr/lib/postgresql/15/bin/postgres prometheus promtool prometheus-alertmanager; do
+  for program in cc git curl openssl /usr/lib/postgresql/15/bin/postgres prometheus promtool prometheus-alertmanager; do
     command -v "$program" >/dev/null || missing+=("$program")
   done
   [ ${#missing[@]} -eq 0 ] && exit 0

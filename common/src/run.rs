@@ -53,7 +53,7 @@ pub(crate) async fn timed_run<S: Service, T>(entry: &Entry<S>, run: &dyn Run<T>,
     let name = entry.about.name;
     match run.supports(session) {
         Support::Yes => {}
-        Support::NotHere(why) => return Part::without_run(name, Status::NotHere, Some(format!("this server has none: {why}"))),
+        Support::NotHere(why) => return Part::without_run(name, Status::NotHere, Some(why.to_owned())),
         Support::Denied(grant) => return Part::without_run(name, Status::Denied, Some(format!("hint: {grant}"))),
     }
     let started = Instant::now();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::collector::Entry;
+use crate::collector::{Entry, Scope};
 use crate::module::Module;
 use crate::report::{CollectorReport, Status};
 use crate::run::Part;
@@ -108,6 +108,12 @@ impl<S: Service> Timer<S> {
     /// Forgets results of members that are gone and of modules that nobody uses.
     pub(crate) fn forget(&self, module: &str, members: &[String]) {
         self.inner().cells.retain(|(m, _, member), _| m != module || member.as_ref().is_none_or(|member| members.contains(member)));
+    }
+
+    /// Forgets that Database collectors failed as a whole: the server lets us in again, and each member tells for itself.
+    pub(crate) fn let_in(&self, module: &str, entries: &[&Entry<S>]) {
+        let whole = |name: &str| entries.iter().any(|e| e.about.name == name && e.about.scope == Scope::Database);
+        self.inner().cells.retain(|(m, name, member), _| m != module || member.is_some() || !whole(name));
     }
 
     /// Returns when a module is asked for that was not in use before.

@@ -84,7 +84,8 @@ async fn step<S: Service>(
     let session = match login::fresh(&live.target, member, deadline, None).await {
         Ok(session) => session,
         Err(error) => {
-            for entry in here() {
+            // Without a list of members there is nobody else to fail for a Database collector.
+            for entry in entries.iter().filter(|entry| member.is_none() || entry.about.scope == scope) {
                 let report =
                     CollectorReport { note: Some(note(&error)), ..CollectorReport::new(entry.about.name, Status::Failed(error.kind)) };
                 live.timer.store(&module.name, member, Part { report, sink: Sink::new(0), cut: false });
@@ -92,6 +93,9 @@ async fn step<S: Service>(
             return Err(error);
         }
     };
+    if member.is_none() {
+        live.timer.let_in(&module.name, entries);
+    }
     let mut members = None;
     if member.is_none() && list_members {
         members = Some(deadline.run(S::members(&session)).await.map_err(|_| CollectError::timeout("list the databases"))??);

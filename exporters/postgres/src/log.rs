@@ -20,6 +20,15 @@ pub struct SlowLog {
     pub unreadable: u64,
 }
 
+/// What the server says of its log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFacts {
+    /// Where it is.
+    pub place: LogPlace,
+    /// Whether slow statements are written to it at all (log_min_duration_statement).
+    pub writes_slow: bool,
+}
+
 /// What the server says of the place of its log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogPlace {

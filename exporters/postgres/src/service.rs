@@ -76,7 +76,7 @@ impl Service for Postgres {
     }
 
     async fn request(session: &Pg, state: &State) -> Result<(), CollectError> {
-        state.locate_log(session.request().await?);
+        state.learn_log(session.request().await?);
         Ok(())
     }
 

@@ -16,7 +16,7 @@ use tokio_postgres::types::{FromSql, ToSql};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage, Statement};
 
 use crate::error::convert;
-use crate::log::LogPlace;
+use crate::log::{LogFacts, LogPlace};
 use crate::options::{APPLICATION_NAME, Options};
 use crate::wire;
 
@@ -130,12 +130,12 @@ impl Pg {
     ///
     /// # Errors
     /// The server did not answer, or with an error.
-    pub async fn request(&self) -> Result<LogPlace, CollectError> {
+    pub async fn request(&self) -> Result<LogFacts, CollectError> {
         // Places are relative to the data folder, which only pg_read_all_settings may know.
-        const PLAIN: &str = "SELECT pg_is_in_recovery(), NULL::text";
-        const FOLDER: &str = "SELECT pg_is_in_recovery(), CASE WHEN current_setting('logging_collector') = 'on' THEN
+        const PLAIN: &str = "SELECT pg_is_in_recovery(), current_setting('log_min_duration_statement'), NULL::text";
+        const FOLDER: &str = "SELECT pg_is_in_recovery(), current_setting('log_min_duration_statement'), CASE WHEN current_setting('logging_collector') = 'on' THEN
             CASE WHEN f LIKE '/%' THEN f ELSE current_setting('data_directory') || '/' || f END END FROM current_setting('log_directory') AS f";
-        const FILE: &str = "SELECT pg_is_in_recovery(), CASE WHEN f LIKE '/%' THEN f ELSE current_setting('data_directory') || '/' || f END
+        const FILE: &str = "SELECT pg_is_in_recovery(), current_setting('log_min_duration_statement'), CASE WHEN f LIKE '/%' THEN f ELSE current_setting('data_directory') || '/' || f END
             FROM pg_current_logfile() AS f";
         let sql = match (self.facts.reads_settings, self.facts.reads_log_file) {
             (false, _) => PLAIN,
@@ -144,11 +144,12 @@ impl Pg {
         };
         let row = self.one(sql).await?;
         self.standby.store(row.get(0)?, Ordering::Relaxed);
-        Ok(match row.get::<Option<String>>(1)? {
+        let place = match row.get::<Option<String>>(2)? {
             None => LogPlace::Unknown,
             Some(place) if self.facts.reads_log_file => LogPlace::File(place.into()),
             Some(place) => LogPlace::Folder(place.into()),
-        })
+        };
+        Ok(LogFacts { place, writes_slow: row.get::<&str>(1)? != "-1" })
     }
 
     /// Tells the server how long the next statements may run; a round trip only when that has changed.

@@ -1,11 +1,12 @@
 //! What outlives the sessions of one target: the version last seen, the server's process, and the tail of its log.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use sage_common::footprint;
 
-use crate::log::{LogPlace, SlowLog};
+use crate::log::{LogFacts, SlowLog};
 use crate::options::Options;
 use crate::session::Facts;
 
@@ -19,6 +20,7 @@ pub struct State {
     version: Mutex<Option<(String, u32)>>,
     postmaster: Mutex<Option<(u32, SystemTime)>>,
     log: Mutex<Option<SlowLog>>,
+    writes_slow: AtomicBool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -33,6 +35,7 @@ impl State {
             log_fixed: options.log_file.is_some(),
             version: Mutex::default(),
             postmaster: Mutex::default(),
+            writes_slow: AtomicBool::new(true),
             log: Mutex::new(options.log_file.as_deref().map(SlowLog::new)),
         }
     }
@@ -53,12 +56,13 @@ impl State {
         }
     }
 
-    /// Notes where the server says it logs at present.
-    pub fn locate_log(&self, place: LogPlace) {
+    /// Notes what the server says of its log at present.
+    pub fn learn_log(&self, facts: LogFacts) {
+        self.writes_slow.store(facts.writes_slow, Ordering::Relaxed);
         if !self.local || self.log_fixed {
             return;
         }
-        let Some(path) = place.file() else { return };
+        let Some(path) = facts.place.file() else { return };
         let mut log = lock(&self.log);
         match log.as_mut() {
             Some(log) => log.follow(path),
@@ -77,6 +81,11 @@ impl State {
     /// The server's first process and when it was started, where it runs on this machine.
     pub fn postmaster(&self) -> Option<(u32, SystemTime)> {
         *lock(&self.postmaster)
+    }
+
+    /// Whether the server writes slow statements to its log, as far as it has said.
+    pub fn writes_slow(&self) -> bool {
+        self.writes_slow.load(Ordering::Relaxed)
     }
 
     /// Calls `with` with the log, if its place is known.

@@ -29,12 +29,19 @@ const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
 const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// What a server is started with.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct PostgresOptions {
     /// Further lines of postgresql.conf; they win over the harness's own.
     pub settings: Vec<String>,
     /// Statements that take at least this long are logged; `None`: none is.
     pub slow_query: Option<Duration>,
+}
+
+impl Default for PostgresOptions {
+    /// Slow statements are logged, as the exporter wants it.
+    fn default() -> Self {
+        Self { settings: Vec::new(), slow_query: Some(Duration::from_secs(1)) }
+    }
 }
 
 /// A running server; stopped and removed when dropped.

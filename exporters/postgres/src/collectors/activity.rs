@@ -1,7 +1,8 @@
 //! Sessions by database and state, against the limit, and the oldest transaction.
 //!
-//! From pg_stat_activity (client backends, our own left out) and pg_settings; all versions. Without pg_read_all_stats
-//! the state of others' sessions is NULL and counted as `unknown`.
+//! From pg_stat_activity (client backends) and pg_settings; all versions. Our own sessions take slots like any other, so
+//! they count towards the limit, but apart: they are no load of a user's. Without pg_read_all_stats the state of others'
+//! sessions is NULL and counted as `unknown`.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +19,7 @@ sage_common::metrics! {
     COUNT: Gauge legacy "pg_stat_activity_count" [datname, state];
     /// Age of the oldest transaction by database and state, in seconds (pg_stat_activity.xact_start).
     MAX_TX_DURATION: Gauge legacy "pg_stat_activity_max_tx_duration" [datname, state];
-    /// Client sessions by state; their sum is the total (pg_stat_activity).
+    /// Client sessions by state, those of this exporter as state exporter; their sum is the total (pg_stat_activity).
     CONNECTIONS: Gauge "pg_connections" [state];
     /// Sessions that ordinary users can have at most: max_connections less the reserved ones (pg_settings).
     CONNECTIONS_MAX: Gauge "pg_connections_max" [];
@@ -27,9 +28,9 @@ sage_common::metrics! {
 }
 
 const SQL: &str = "
-SELECT datname::text, coalesce(state, 'unknown'), count(*), coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0)::float8
-FROM pg_stat_activity
-WHERE backend_type = 'client backend' AND application_name <> 'sage-postgres-exporter'
+SELECT CASE WHEN own THEN NULL ELSE datname::text END, CASE WHEN own THEN 'exporter' ELSE coalesce(state, 'unknown') END, count(*),
+       coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0)::float8
+FROM (SELECT *, application_name = 'sage-postgres-exporter' AS own FROM pg_stat_activity WHERE backend_type = 'client backend') AS a
 GROUP BY 1, 2";
 
 /// The states that a session can have; those without a session are 0, so that a panel has a line for each.

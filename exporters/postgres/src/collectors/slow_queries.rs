@@ -42,6 +42,9 @@ impl Collector for SlowQueries {
     }
 
     fn supports(&self, here: &Local<Postgres>) -> Support {
+        if !here.state.writes_slow() {
+            return Support::NotHere("the server writes no slow statements to its log; set log_min_duration_statement = '1s'");
+        }
         match here.state.with_log(|_| ()) {
             Some(()) => Support::Yes,
             None => {
