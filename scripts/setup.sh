@@ -7,7 +7,7 @@ set -euo pipefail
 # package, what it is there for
 wanted=(
   "build-essential  the C compiler that links Rust programs"
-  "git              the revision in the version output"
+  "git              to fetch the sources"
   "curl             to look at the pages"
   "openssl          the certificates that tests serve"
   "postgresql-15    the real server of demo and tests, pgbench"
