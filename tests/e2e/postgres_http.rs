@@ -89,7 +89,9 @@ fn formats_are_what_was_asked_for() {
     assert!(packed.body.len() * 3 < plain.body.len(), "{} of {} bytes", packed.body.len(), plain.body.len());
     let unpacked = unpack(&packed.body);
     let names = |text: &str| Page::parse(text).unwrap().types.into_keys().collect::<Vec<_>>();
-    assert_eq!(names(&unpacked), names(&plain.text()));
+    // The first walk may end between the two; its families are on the later page only.
+    let (earlier, later) = (names(&plain.text()), names(&unpacked));
+    assert!(earlier.len() > 100 && earlier.iter().all(|name| later.contains(name)), "{earlier:?} {later:?}");
     let refused = exporter.get_with("/metrics", &[("Accept-Encoding", "gzip;q=0, identity")]);
     assert_eq!(refused.header("Content-Encoding"), None);
 
