@@ -84,10 +84,7 @@ fn a_server_that_comes_goes_and_comes_back() {
     local_data_is_there(&page, 1.0);
     does_not_grow(&exporter, before, SHORT);
     assert!(watcher.samples() > 20, "{} samples", watcher.samples());
-    // The proxy stands between: a line that it has cut for us may still be open towards the server for a moment, so the
-    // server may see one more than we hold. The exact count is asserted where nothing stands between.
-    let most = watcher.stop();
-    assert!((1..=BUDGET + 1).contains(&most), "{most} connections at once");
+    assert!((1..=BUDGET).contains(&watcher.stop()));
     keeps_its_secret(&exporter);
     let told = exporter.logs().lines().filter(|l| l.contains("fails") && l.contains("refused")).count();
     assert!((2..=4).contains(&told), "{told} lines for two outages:\n{}", exporter.logs());
@@ -160,7 +157,10 @@ fn a_hostile_or_broken_server_costs_a_reason_and_no_memory() {
     proxy.set(Mode::Pass);
     wait_fine(&exporter);
     does_not_grow(&exporter, before, SHORT);
-    assert!((1..=BUDGET).contains(&watcher.stop()));
+    // The proxy stands between: a line that it has cut for us may still be open towards the server for a moment, so the
+    // server may see one more than we hold. The exact count is asserted where nothing stands between.
+    let most = watcher.stop();
+    assert!((1..=BUDGET + 1).contains(&most), "{most} connections at once");
     keeps_its_secret(&exporter);
 }
 
