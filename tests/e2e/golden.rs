@@ -25,7 +25,7 @@ fn postgres() {
     // Nothing that would come and go by itself: no autovacuum, no login probe and no walk between the scrapes.
     let server = Postgres::start(PostgresOptions {
         settings: vec!["autovacuum = off".to_owned(), "track_io_timing = on".to_owned()],
-        slow_query: Some(Duration::from_secs(1)),
+        ..PostgresOptions::default()
     });
     server.create_monitor(MONITOR, CANARY, 2);
     server.psql("create database shop").unwrap();

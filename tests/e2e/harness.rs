@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use e2e::fault::{FaultProxy, Mode};
 use e2e::page::Page;
 use e2e::servers::alertmanager::Alertmanager;
-use e2e::servers::postgres::{Postgres, PostgresOptions, identifier};
+use e2e::servers::postgres::{Postgres, PostgresOptions, Version, identifier};
 use e2e::servers::prometheus::{Job, Prometheus, PrometheusOptions};
 use e2e::{http, poll, process};
 
@@ -24,7 +24,7 @@ fn postgres(settings: &[&str]) -> Postgres {
 #[test]
 fn postgres_answers_logs_and_leaves_nothing() {
     let slow_query = Some(Duration::from_millis(10));
-    let server = Postgres::start(PostgresOptions { settings: vec!["max_connections = 33".to_owned()], slow_query });
+    let server = Postgres::start(PostgresOptions { settings: vec!["max_connections = 33".to_owned()], slow_query, ..Default::default() });
     assert_eq!(server.psql("show max_connections").unwrap(), "33");
     assert_eq!(server.psql("select 1; select 'a|b', null").unwrap(), "1\na|b|");
     let error = server.psql("select nothing").unwrap_err();
@@ -143,7 +143,8 @@ fn connections_are_counted_on_the_server() {
     let mut logins = [login(), login()];
     poll::until("two logins", LIMIT, || (server.count_connections(user) == 2).then_some(()));
     assert!(!login().wait().unwrap().success());
-    assert!(server.log().contains("too many connections for role"));
+    // The log collector is a process of its own.
+    poll::until("the refusals are logged", LIMIT, || server.log().contains("too many connections for role").then_some(()));
 
     // The watcher survives a crash of the server and is stopped while the server is frozen.
     server.kill();
@@ -376,4 +377,22 @@ fn a_refused_expression_is_told() {
     let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| prometheus.query("sum(")));
     let message = told.unwrap_err().downcast::<String>().unwrap();
     assert!(message.contains("parse error"), "{message}");
+}
+
+#[test]
+fn every_version_starts_with_a_standby_that_follows() {
+    std::thread::scope(|scope| {
+        for version in Version::ALL {
+            scope.spawn(move || {
+                let primary = Postgres::start(PostgresOptions::of(version));
+                let number: u32 = primary.psql("show server_version_num").unwrap().parse().unwrap();
+                assert_eq!(number / 10_000, version.major());
+                let standby = Postgres::start_standby(&primary, PostgresOptions::default());
+                assert_eq!(standby.psql("select pg_is_in_recovery()").unwrap(), "t");
+                primary.psql("create table sent as select 42 as n").unwrap();
+                let came = || (standby.psql("select n from sent").as_deref() == Ok("42")).then_some(());
+                poll::until(&format!("{version:?}: the standby follows"), LIMIT, came);
+            });
+        }
+    });
 }

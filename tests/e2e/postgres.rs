@@ -44,6 +44,7 @@ fn every_collector_tells_what_the_server_does() {
     let server = Postgres::start(PostgresOptions {
         settings: vec!["max_connections = 50".to_owned(), "superuser_reserved_connections = 4".to_owned()],
         slow_query: Some(Duration::from_millis(100)),
+        ..PostgresOptions::default()
     });
     // The limit that the grants set: the exporter must do with it.
     server.create_monitor(MONITOR, CANARY, 2);

@@ -2,19 +2,25 @@
 //! collector on: start, standby, ask, load, freeze, kill, restart, and count the connections on the server itself.
 //! It runs under the `postgres` user when we are root (the server refuses root), else as ourselves.
 
+mod options;
+mod programs;
+mod session;
+mod standby;
+
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::MetadataExt;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
-use std::thread::JoinHandle;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
+pub use options::{PostgresOptions, Version};
+pub use session::{Background, Session, Watcher};
+
+use self::programs::{as_server, client_path, give_to_server, template};
+use self::session::PSQL_FLAGS;
 use super::INSTALL_HINT;
 use crate::poll;
 use crate::process::{self, Process};
@@ -25,24 +31,7 @@ pub const SUPERUSER: &str = "postgres";
 /// The superuser's password.
 pub const PASSWORD: &str = "demo-superuser";
 
-const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
 const START_LIMIT: Duration = Duration::from_secs(30);
-
-/// What a server is started with.
-#[derive(Debug, Clone)]
-pub struct PostgresOptions {
-    /// Further lines of postgresql.conf; they win over the harness's own.
-    pub settings: Vec<String>,
-    /// Statements that take at least this long are logged; `None`: none is.
-    pub slow_query: Option<Duration>,
-}
-
-impl Default for PostgresOptions {
-    /// Slow statements are logged, as the exporter wants it.
-    fn default() -> Self {
-        Self { settings: Vec::new(), slow_query: Some(Duration::from_secs(1)) }
-    }
-}
 
 /// A running server; stopped and removed when dropped.
 #[derive(Debug)]
@@ -50,6 +39,7 @@ pub struct Postgres {
     /// `None` while it is stopped.
     postmaster: Mutex<Option<Child>>,
     counter: Mutex<Option<Session>>,
+    version: Version,
     port: u16,
     folder: TempFolder,
 }
@@ -60,48 +50,24 @@ impl Postgres {
     /// # Panics
     /// With the server's log when it does not.
     pub fn start(options: PostgresOptions) -> Self {
-        let server = Self::prepare();
-        let copy = Command::new("cp").arg("-a").arg(template()).arg(server.data()).status();
+        let server = Self::prepare(options.version);
+        let copy = Command::new("cp").arg("-a").arg(template(options.version)).arg(server.data()).status();
         assert!(copy.is_ok_and(|s| s.success()), "cannot copy the initdb template");
         server.configure(&options);
         server.launch();
         server
     }
 
-    /// Starts a streaming standby of `primary`, made by pg_basebackup, and waits until the primary sees it stream.
-    /// It calls itself `standby<port>` there (application_name).
-    ///
-    /// # Panics
-    /// With the tool's or the server's log when it does not.
-    pub fn start_standby(primary: &Self, options: PostgresOptions) -> Self {
-        let server = Self::prepare();
-        let name = format!("standby{}", server.port);
-        let output = as_server(server.folder.path(), "pg_basebackup")
-            .args(["-R", "-X", "stream", "-c", "fast", "-d"])
-            .arg(format!("host=127.0.0.1 port={} user={SUPERUSER} application_name={name}", primary.port))
-            .arg("-D")
-            .arg(server.data())
-            .env("PGPASSWORD", PASSWORD)
-            .output()
-            .expect("pg_basebackup starts");
-        assert!(output.status.success(), "pg_basebackup: {}", String::from_utf8_lossy(&output.stderr));
-        server.configure(&options);
-        server.launch();
-        let sql = format!("select 1 from pg_stat_replication where application_name='{name}' and state='streaming'");
-        poll::until("the standby streams", START_LIMIT, || (primary.psql(&sql).as_deref() == Ok("1")).then_some(()));
-        server
-    }
-
     /// An empty folder tree for a server.
-    fn prepare() -> Self {
+    fn prepare(version: Version) -> Self {
         let folder = TempFolder::new("pg");
         for name in ["log", "sock"] {
             fs::create_dir(folder.join(name)).unwrap();
             give_to_server(&folder.join(name));
         }
-        // initdb, cp and pg_basebackup make the data folder themselves, as the server's user.
+        // The data folder is made by cp or tar, as the server's user.
         give_to_server(folder.path());
-        Self { postmaster: Mutex::default(), counter: Mutex::default(), port: free_port(), folder }
+        Self { postmaster: Mutex::default(), counter: Mutex::default(), version, port: free_port(), folder }
     }
 
     fn configure(&self, options: &PostgresOptions) {
@@ -132,7 +98,7 @@ impl Postgres {
     fn launch(&self) {
         let log = self.folder.join("start.log");
         let file = OpenOptions::new().create(true).append(true).open(&log).expect("the folder is ours");
-        let mut command = as_server(self.folder.path(), "postgres");
+        let mut command = as_server(self.folder.path(), self.version, "postgres");
         command.arg("-D").arg(self.data());
         command.stdout(file.try_clone().expect("a second handle")).stderr(file);
         let mut child = command.spawn().expect("postgres starts");
@@ -145,6 +111,11 @@ impl Postgres {
             let early = fs::read_to_string(log).unwrap_or_default();
             panic!("PostgreSQL did not come up:\n{early}\n{}", self.log());
         }
+    }
+
+    /// Its version.
+    pub fn version(&self) -> Version {
+        self.version
     }
 
     /// TCP port on 127.0.0.1.
@@ -219,7 +190,7 @@ impl Postgres {
 
     /// A client program (psql, pgbench) as superuser through the socket.
     fn client(&self, program: &str, database: &str) -> Command {
-        let mut command = process::command(program_path(program), self.folder.path());
+        let mut command = process::command(client_path(program), self.folder.path());
         command
             .env("PGHOST", self.socket_folder())
             .env("PGPORT", self.port.to_string())
@@ -296,41 +267,6 @@ impl Postgres {
              grant pg_monitor to {name}"
         );
         self.psql(&sql).unwrap_or_else(|e| panic!("create role {user}: {e}"));
-    }
-
-    /// Client connections of `user` now, as pg_stat_activity shows them.
-    ///
-    /// # Panics
-    /// When the server does not answer.
-    #[track_caller]
-    pub fn count_connections(&self, user: &str) -> usize {
-        let mut counter = self.counter.lock().unwrap();
-        let sql = count_sql(user);
-        if let Some(count) = counter.as_mut().and_then(|s| s.number(&sql).ok()) {
-            return count;
-        }
-        // None yet, or its server was restarted.
-        counter.insert(self.session("postgres")).number(&sql).unwrap_or_else(|e| panic!("count connections: {e}"))
-    }
-
-    /// Counts `user`'s connections as often as the server answers, until stopped.
-    pub fn watch_connections(self: &Arc<Self>, user: &str) -> Watcher {
-        let shared = Arc::new(Watched::default());
-        let (server, sql) = (Arc::clone(self), count_sql(user));
-        let seen = Arc::clone(&shared);
-        let thread = std::thread::spawn(move || {
-            while !seen.stop.load(Ordering::Relaxed) {
-                // A killed server ends the session: a new one is opened until the server is back.
-                let mut session = server.session("postgres");
-                *seen.psql.lock().unwrap() = Some(session.child.id());
-                while !seen.stop.load(Ordering::Relaxed) {
-                    let Ok(count) = session.number(&sql) else { break };
-                    seen.maximum.fetch_max(count, Ordering::Relaxed);
-                    seen.samples.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-        });
-        Watcher { shared, thread: Some(thread) }
     }
 
     /// Ends postmaster and children with SIGKILL, as a crash or the OOM killer does.
@@ -412,144 +348,6 @@ impl Drop for Postgres {
     }
 }
 
-/// A psql in the background; cancelled and closed when dropped.
-#[derive(Debug)]
-pub struct Background {
-    process: Process,
-}
-
-impl Background {
-    /// True once it has ended by itself.
-    pub fn ended(&mut self) -> bool {
-        self.process.ended().is_some()
-    }
-
-    /// What it has written.
-    pub fn logs(&self) -> String {
-        self.process.logs()
-    }
-}
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        // SIGINT makes psql cancel its statement on the server; a killed one would leave a backend with its locks.
-        self.process.stop_with("INT", Duration::from_secs(2));
-    }
-}
-
-/// A psql session fed statement by statement; closed when dropped.
-#[derive(Debug)]
-pub struct Session {
-    child: Child,
-    stdin: ChildStdin,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Session {
-    const END: &'static str = "--end-of-answer--";
-
-    fn start(mut command: Command) -> Self {
-        command.args(PSQL_FLAGS).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().expect("psql starts");
-        let stdin = child.stdin.take().expect("piped");
-        let stdout = BufReader::new(child.stdout.take().expect("piped"));
-        Self { child, stdin, stdout }
-    }
-
-    /// Runs statements and waits for their rows. A failing statement ends the session.
-    ///
-    /// # Errors
-    /// `UnexpectedEof` when the session has ended.
-    pub fn query(&mut self, sql: &str) -> io::Result<Vec<String>> {
-        writeln!(self.stdin, "{sql};\n\\echo {}", Self::END)?;
-        let mut rows = Vec::new();
-        loop {
-            let mut line = String::new();
-            if self.stdout.read_line(&mut line)? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            let line = line.trim_end_matches('\n');
-            if line == Self::END {
-                return Ok(rows);
-            }
-            rows.push(line.to_owned());
-        }
-    }
-
-    /// The first row as a number.
-    fn number(&mut self, sql: &str) -> io::Result<usize> {
-        let rows = self.query(sql)?;
-        rows.first().and_then(|r| r.parse().ok()).ok_or_else(|| io::ErrorKind::InvalidData.into())
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        // An idle session's backend sees the closed socket at once and ends, so SIGKILL is clean here.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-#[derive(Debug, Default)]
-struct Watched {
-    stop: AtomicBool,
-    maximum: AtomicUsize,
-    samples: AtomicUsize,
-    /// psql of the present session: killed to end a question that a frozen server will never answer.
-    psql: Mutex<Option<u32>>,
-}
-
-/// Counts connections in a thread; see [`Postgres::watch_connections`].
-#[derive(Debug)]
-pub struct Watcher {
-    shared: Arc<Watched>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Watcher {
-    /// How often the server has been asked: a test can see that the watcher really watched.
-    pub fn samples(&self) -> usize {
-        self.shared.samples.load(Ordering::Relaxed)
-    }
-
-    /// Ends the counting and returns the most connections ever seen at one moment.
-    pub fn stop(mut self) -> usize {
-        self.finish();
-        self.shared.maximum.load(Ordering::Relaxed)
-    }
-
-    fn finish(&mut self) {
-        let Some(thread) = self.thread.take() else { return };
-        self.shared.stop.store(true, Ordering::Relaxed);
-        let ended = || thread.is_finished().then_some(());
-        while poll::within(Duration::from_millis(500), ended).is_none() {
-            if let Some(pid) = *self.shared.psql.lock().unwrap() {
-                process::signal("KILL", &[pid]);
-            }
-        }
-        let _ = thread.join();
-    }
-}
-
-impl Drop for Watcher {
-    fn drop(&mut self) {
-        self.finish();
-    }
-}
-
-/// Unaligned, rows only, no start file, quiet; the first error ends it.
-const PSQL_FLAGS: [&str; 3] = ["-AtXq", "-v", "ON_ERROR_STOP=1"];
-
-/// From the function below pg_stat_activity: the view reads pg_database, too, which a test may have locked.
-fn count_sql(user: &str) -> String {
-    let user = literal(user);
-    format!(
-        "select count(*) from pg_stat_get_activity(null) where backend_type = 'client backend' \
-         and usesysid = (select oid from pg_authid where rolname = {user})"
-    )
-}
-
 /// An SQL string literal.
 pub fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
@@ -558,60 +356,4 @@ pub fn literal(text: &str) -> String {
 /// A quoted SQL identifier.
 pub fn identifier(text: &str) -> String {
     format!("\"{}\"", text.replace('"', "\"\""))
-}
-
-/// An initialised cluster, made once in this process and copied for each server: a copy takes a tenth of initdb's time.
-/// The guardian removes it when the process ends.
-fn template() -> &'static Path {
-    static TEMPLATE: OnceLock<(TempFolder, PathBuf)> = OnceLock::new();
-    let (_, data) = TEMPLATE.get_or_init(|| {
-        let folder = TempFolder::new("pg-template");
-        let password = folder.write("password", PASSWORD);
-        give_to_server(&password);
-        give_to_server(folder.path());
-        let data = folder.join("data");
-        let output = as_server(folder.path(), "initdb")
-            .args(["-U", SUPERUSER, "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync", "-D"])
-            .arg(&data)
-            .arg(format!("--pwfile={}", password.display()))
-            .output()
-            .expect("initdb starts");
-        assert!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
-        (folder, data)
-    });
-    data
-}
-
-fn program_path(name: &str) -> String {
-    let path = format!("{PROGRAMS}/{name}");
-    super::require(&path).to_owned()
-}
-
-/// A server-side program under the server's user.
-fn as_server(folder: &Path, program: &str) -> Command {
-    let mut command = process::command(program_path(program), folder);
-    if let Some((uid, gid)) = server_user() {
-        command.uid(uid).gid(gid);
-    }
-    command
-}
-
-fn give_to_server(path: &Path) {
-    if let Some((uid, gid)) = server_user() {
-        std::os::unix::fs::chown(path, Some(uid), Some(gid)).expect("root may chown");
-    }
-}
-
-/// The `postgres` user's ids when we are root; else `None`: the server runs as ourselves.
-fn server_user() -> Option<(u32, u32)> {
-    static USER: OnceLock<Option<(u32, u32)>> = OnceLock::new();
-    *USER.get_or_init(|| {
-        if fs::metadata("/proc/self").is_ok_and(|m| m.uid() != 0) {
-            return None;
-        }
-        let passwd = fs::read_to_string("/etc/passwd").expect("users");
-        let line = passwd.lines().find_map(|l| l.strip_prefix("postgres:"));
-        let mut fields = line.unwrap_or_else(|| panic!("no user postgres: {INSTALL_HINT}")).split(':').skip(1);
-        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
-    })
 }
