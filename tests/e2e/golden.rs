@@ -1,6 +1,6 @@
 //! The pages of the exporters in front of real servers, compared with those that are kept (see `e2e::golden`):
-//! PostgreSQL with a database, a standby and a lock, and the probes of an HTTP, a TLS and a TCP port.
-//! `SAGE_GOLDEN=write cargo test -p e2e --test golden` writes them anew.
+//! PostgreSQL in all versions with a database, a standby and a lock, standbys of two, and the probes of an HTTP, a TLS and a TCP port.
+//! `SAGE_GOLDEN=write cargo test -p e2e --test golden` writes them anew, with `postgres` at the end those of PostgreSQL.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "test file")]
 
 use std::path::Path;
@@ -12,7 +12,7 @@ use e2e::golden::Golden;
 use e2e::http::encode;
 use e2e::page::Page;
 use e2e::poll;
-use e2e::servers::postgres::{Postgres, PostgresOptions};
+use e2e::servers::postgres::{Postgres, PostgresOptions, Version};
 use e2e::servers::prometheus::{Prometheus, PrometheusOptions};
 use e2e::temp::TempFolder;
 use e2e::watched::{BINARY, CANARY, LIMIT, MONITOR, scrape, wait_fine, watch};
@@ -20,26 +20,11 @@ use e2e::watched::{BINARY, CANARY, LIMIT, MONITOR, scrape, wait_fine, watch};
 const HTTP: &str = "sage-http-exporter";
 const OPENMETRICS: [(&str, &str); 1] = [("Accept", "application/openmetrics-text;version=1.0.0")];
 
-#[test]
-fn postgres() {
-    // Nothing that would come and go by itself: no autovacuum, no login probe and no walk between the scrapes.
-    let server = Postgres::start(PostgresOptions {
-        settings: vec!["autovacuum = off".to_owned(), "track_io_timing = on".to_owned()],
-        ..PostgresOptions::default()
-    });
-    server.create_monitor(MONITOR, CANARY, 2);
-    server.psql("create database shop").unwrap();
-    let seed =
-        "select pg_stat_reset(); create table customer as select generate_series(1, 100) as id; create table country as select 1 as id";
-    server.psql_in("shop", seed).unwrap();
-    server.psql_in("shop", "vacuum analyze customer").unwrap();
-    let standby = Postgres::start_standby(&server, PostgresOptions::default());
-    let mut locker = server.session("shop");
-    locker.query("begin; lock table customer in access exclusive mode").unwrap();
-    let _waiter = server.spawn_psql("shop", "select count(*) from customer");
-    let waiting = "select count(*) from pg_locks where not granted";
-    poll::until("the reader waits", LIMIT, || (server.psql(waiting).unwrap() == "1").then_some(()));
-
+/// Reads the page of the server behind `port` twice, beside its OpenMetrics form, once its walk has been in `shop` and all
+/// that is left of us on the server is one session; and compares it with the kept page `name`.
+#[track_caller]
+fn holds_postgres(name: &str, server: &Postgres, role: &str, least: usize) {
+    // Nothing that would come and go by itself: no login probe and no walk between the scrapes.
     let config = "modules: {default: {probe_interval: 1h, collectors: {tables: {top: 1}}}}\n";
     let exporter = watch(server.port(), config);
     wait_fine(&exporter);
@@ -54,8 +39,60 @@ fn postgres() {
     let other = Page::parse(&exporter.get("/probe?target=default").text()).unwrap();
     assert!(!other.samples.is_empty() && other.types.keys().all(|name| page.contains(&format!("# TYPE {name} "))));
     let open = exporter.get_with("/metrics", &OPENMETRICS).text();
-    drop(standby);
-    Golden::new("postgres-15", BINARY).holds(&page, &again, &open, 251);
+    let major = server.version().major();
+    let mut facts = vec![role.to_owned()];
+    for number in 13..=19 {
+        facts.push(if major < number { format!("before {number}") } else { format!("from {number}") });
+    }
+    Golden::with_rules(name, "postgres", BINARY, facts).holds(&page, &again, &open, least);
+}
+
+/// A primary with a database, a standby and a lock; the standby's page, too, where `standby` is true.
+fn postgres(version: Version, standby_too: bool, least: usize) {
+    let settings = vec!["autovacuum = off".to_owned(), "track_io_timing = on".to_owned()];
+    let server = Postgres::start(PostgresOptions { version, settings, ..PostgresOptions::default() });
+    server.create_monitor(MONITOR, CANARY, 2);
+    server.psql("create database shop").unwrap();
+    let seed =
+        "select pg_stat_reset(); create table customer as select generate_series(1, 100) as id; create table country as select 1 as id";
+    server.psql_in("shop", seed).unwrap();
+    server.psql_in("shop", "vacuum analyze customer").unwrap();
+    let standby = Postgres::start_standby(&server, PostgresOptions::default());
+    let major = version.major();
+    if standby_too {
+        let position = server.psql("select pg_current_wal_lsn()").unwrap();
+        let replayed = format!("select pg_last_wal_replay_lsn() >= '{position}' and pg_last_xact_replay_timestamp() is not null");
+        // Of a standby that has replayed no transaction nobody knows when its last one was.
+        server.psql_in("shop", "create table later ()").unwrap();
+        poll::until("the standby has all", LIMIT, || (standby.psql(&replayed).unwrap() == "t").then_some(()));
+        holds_postgres(&format!("postgres-{major}-standby"), &standby, "standby", least);
+    }
+    let mut locker = server.session("shop");
+    locker.query("begin; lock table customer in access exclusive mode").unwrap();
+    let _waiter = server.spawn_psql("shop", "select count(*) from customer");
+    let waiting = "select count(*) from pg_locks where not granted";
+    poll::until("the reader waits", LIMIT, || (server.psql(waiting).unwrap() == "1").then_some(()));
+    holds_postgres(&format!("postgres-{major}"), &server, "primary", least);
+}
+
+#[test]
+fn postgres_13() {
+    postgres(Version::V13, false, 240);
+}
+
+#[test]
+fn postgres_15() {
+    postgres(Version::V15, true, 250);
+}
+
+#[test]
+fn postgres_17() {
+    postgres(Version::V17, false, 250);
+}
+
+#[test]
+fn postgres_18() {
+    postgres(Version::V18, true, 250);
 }
 
 /// Compares what the prober says at `path`, with success unless it is `/metrics`, with the kept page `name`.

@@ -1,6 +1,7 @@
 //! Golden pages: a real page compared with the one that is kept as `golden/NAME.prom`, with values and what varies
 //! masked by the rules of `golden/NAME.toml`. The page holds every declared family or the rules say why it cannot, and it
-//! passes the strict reader and promtool. `SAGE_GOLDEN=write` keeps the new page.
+//! passes the strict reader and promtool. `SAGE_GOLDEN=write` keeps the new page. Pages of several servers of one product
+//! share their rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -20,8 +21,10 @@ const MASK: &str = "?";
 /// A kept page of one exporter, with the rules beside it.
 #[derive(Debug)]
 pub struct Golden {
-    name: &'static str,
+    name: String,
     binary: &'static str,
+    /// What is true of this page's server: `[absent FACT]` of the rules counts beside `[absent]`.
+    facts: Vec<String>,
     /// Of TOML the rules take `[section]` and `"key" = "text"` lines.
     rules: BTreeMap<String, BTreeMap<String, String>>,
 }
@@ -31,8 +34,16 @@ impl Golden {
     ///
     /// # Panics
     /// When a line is none that the rules may have.
-    pub fn new(name: &'static str, binary: &'static str) -> Self {
-        let path = file(name, "toml");
+    pub fn new(name: &str, binary: &'static str) -> Self {
+        Self::with_rules(name, name, binary, Vec::new())
+    }
+
+    /// As [`Self::new`] for one of several pages with the same rules, `golden/RULES.toml`.
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    pub fn with_rules(name: &str, rules_of: &str, binary: &'static str, facts: Vec<String>) -> Self {
+        let path = file(rules_of, "toml");
         let mut rules: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
         let mut section = String::new();
         for (number, line) in fs::read_to_string(&path).unwrap().lines().enumerate() {
@@ -47,7 +58,17 @@ impl Golden {
                 assert!(line.is_empty() || line.starts_with('#'), "{}:{}: {line}", path.display(), number + 1);
             }
         }
-        Self { name, binary, rules }
+        Self { name: name.to_owned(), binary, facts, rules }
+    }
+
+    /// The families that this page does not have.
+    fn absent(&self) -> BTreeSet<&String> {
+        let counts = |section: &str| match section.strip_prefix("absent") {
+            Some("") => true,
+            Some(fact) => self.facts.iter().any(|f| fact.strip_prefix(' ') == Some(f)),
+            None => false,
+        };
+        self.rules.iter().filter(|(section, _)| counts(section)).flat_map(|(_, rules)| rules.keys()).collect()
     }
 
     fn section(&self, name: &str) -> &BTreeMap<String, String> {
@@ -92,9 +113,9 @@ impl Golden {
         let masked = self.mask(text);
         assert_eq!(first_difference(&masked, &self.mask(again)), None, "{}: the second scrape differs from the first", self.name);
         if std::env::var_os("SAGE_GOLDEN").is_some_and(|v| v == "write") {
-            fs::write(file(self.name, "prom"), &masked).unwrap();
+            fs::write(file(&self.name, "prom"), &masked).unwrap();
         }
-        let kept = fs::read_to_string(file(self.name, "prom")).unwrap();
+        let kept = fs::read_to_string(file(&self.name, "prom")).unwrap();
         if let Some(difference) = first_difference(&kept, &masked) {
             panic!("{}: the page has changed; SAGE_GOLDEN=write keeps the new one:\n{difference}", self.name);
         }
@@ -108,13 +129,13 @@ impl Golden {
     fn holds_what_is_declared(&self, text: &str) {
         let declared: Vec<Value> = serde_json::from_slice(&run(self.binary, &["metrics", "--json"], &[]).stdout).unwrap();
         let page = Page::parse(text).unwrap();
-        let absent = self.section("absent");
+        let absent = self.absent();
         let mut wrong = Vec::new();
         for family in &declared {
             let (name, kind) = (family["name"].as_str().unwrap(), family["type"].as_str().unwrap());
             let mine = |other: &str| if family["pattern"] == true { other.starts_with(name) } else { other == name };
             let found: Vec<&str> = page.types.keys().map(String::as_str).filter(|other| mine(other)).collect();
-            match (found.is_empty(), absent.keys().any(|pattern| like(pattern, name))) {
+            match (found.is_empty(), absent.iter().any(|pattern| like(pattern, name))) {
                 (true, false) => wrong.push(format!("{name} is declared and not on the page")),
                 (false, true) => wrong.push(format!("{name} is on the page and said to be absent")),
                 _ => {}
@@ -135,11 +156,11 @@ impl Golden {
         };
         wrong.extend(page.types.keys().filter(|n| !is_declared(n)).map(|n| format!("{n} is on the page and not declared")));
         let known = |pattern: &String| declared.iter().any(|f| like(pattern, f["name"].as_str().unwrap()));
-        wrong.extend(absent.keys().filter(|n| !known(n)).map(|n| format!("{n} is said to be absent and not declared")));
+        wrong.extend(absent.iter().filter(|n| !known(n)).map(|n| format!("{n} is said to be absent and not declared")));
         assert!(wrong.is_empty(), "{}: {wrong:#?}", self.name);
     }
 
-    /// What promtool complains of is waived by name, and each waiver is needed.
+    /// What promtool complains of is waived by name, and each waiver is needed where the page has such a family.
     #[track_caller]
     fn pleases_promtool(&self, page: &str) {
         let mut promtool = Command::new("/usr/bin/promtool")
@@ -160,7 +181,9 @@ impl Golden {
             let (pattern, _) = waiver.unwrap_or_else(|| panic!("{}: promtool: {line}", self.name));
             used.insert(pattern);
         }
-        let unused: Vec<&String> = waived.keys().filter(|p| !used.contains(p)).collect();
+        let families = Page::parse(page).unwrap().types;
+        let here = |pattern: &String| families.keys().any(|name| like(pattern, name));
+        let unused: Vec<&String> = waived.keys().filter(|p| !used.contains(p) && here(p)).collect();
         assert!(unused.is_empty(), "{}: waivers that nothing needs: {unused:?}\n{said}", self.name);
     }
 }

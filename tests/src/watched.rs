@@ -24,7 +24,7 @@ const TRACE: &str = "w0rd";
 pub const BUDGET: usize = 2;
 /// How a scraper says how long it waits.
 pub const TIMEOUT_HEADER: &str = "X-Prometheus-Scrape-Timeout-Seconds";
-/// All collectors.
+/// The collectors that run unasked on every version and role.
 pub const COLLECTORS: [&str; 9] =
     ["activity", "database", "database_size", "footprint", "locks", "replication", "settings", "slow_queries", "tables"];
 /// Those on a timer.
