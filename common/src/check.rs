@@ -34,6 +34,20 @@ pub struct Row {
     bad: bool,
 }
 
+/// A warning of `check`: nothing fails, but the operator should change something. It changes neither verdict nor exit code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advice {
+    /// What it is about.
+    pub about: String,
+    /// What is found.
+    pub found: String,
+    /// What to run.
+    pub hint: String,
+}
+
+/// The result of a row that is a warning.
+const WARNING: &str = "warning";
+
 impl Row {
     /// A part that did well (`ok`) or not.
     pub fn new(
@@ -90,6 +104,12 @@ impl CheckResult {
         Self { target, up: report.up, rows }
     }
 
+    /// Adds warnings; they stand below the parts.
+    pub fn advise(&mut self, advice: Vec<Advice>) {
+        let row = |a: Advice| Row::new(a.about, WARNING, 0.0, 0, format!("{}; hint: {}", a.found, a.hint), true);
+        self.rows.extend(advice.into_iter().map(row));
+    }
+
     /// How the command ends.
     pub fn verdict(&self) -> Verdict {
         if !self.up {
@@ -113,6 +133,7 @@ impl CheckResult {
             let (on, off) = match (colour, row.bad) {
                 (false, _) => ("", ""),
                 (true, true) => ("\u{1b}[31m", "\u{1b}[0m"),
+                (true, false) if row.result == WARNING => ("\u{1b}[33m", "\u{1b}[0m"),
                 (true, false) => ("\u{1b}[32m", "\u{1b}[0m"),
             };
             let line = format!(
@@ -143,6 +164,15 @@ mod tests {
             assert_eq!(result(true, &[Status::Ok, bad]).verdict(), Verdict::Partly, "{bad:?}");
         }
         assert_eq!(result(false, &[]).verdict(), Verdict::Down);
+    }
+
+    #[test]
+    fn warnings_change_no_verdict() {
+        let mut r = result(true, &[Status::Ok]);
+        r.advise(vec![Advice { about: "role".into(), found: "is superuser".into(), hint: "ALTER ROLE".into() }]);
+        assert_eq!(r.verdict(), Verdict::Fine);
+        assert!(r.table(false).ends_with("role       warning       0.0       0  is superuser; hint: ALTER ROLE\n"), "{}", r.table(false));
+        assert!(r.table(true).contains("\u{1b}[33mwarning"));
     }
 
     #[test]

@@ -48,12 +48,12 @@ pub enum LogFormat {
     Json,
 }
 
-/// What the exporter is to do.
+/// What the exporter is to do; `C` are the commands that this one has beside those of all.
 #[derive(Subcommand, Clone, Debug)]
-pub enum Command {
+pub enum Command<C: Subcommand> {
     /// Serve metrics (the default)
     Run,
-    /// Connect once and tell how each part does: exit code 0 fine, 1 partly, 2 down, 3 bad configuration
+    /// Connect once and tell how each part does: exit code 0 fine (also with warnings), 1 partly, 2 down, 3 bad configuration
     Check {
         /// Print JSON instead of the table
         #[arg(long)]
@@ -81,7 +81,13 @@ pub enum Command {
     PrintConfig,
     /// Print the version
     Version,
+    /// A command of this exporter
+    #[command(flatten)]
+    Own(C),
 }
+
+/// Of all commands but `check` and `config validate`, which say theirs themselves.
+const EXIT_CODES: &str = "Exit codes: 0 fine, 1 failure, 2 bad flags or configuration; check and config validate have their own";
 
 /// What to do with the configuration file.
 #[derive(Subcommand, Clone, Debug)]
@@ -90,10 +96,10 @@ pub enum ConfigCommand {
     Validate,
 }
 
-/// The command line of an exporter whose own flags are `F`.
+/// The command line of an exporter whose own flags are `F` and whose own commands are `C`.
 #[derive(Parser, Debug)]
-#[command(disable_help_subcommand = true)]
-pub struct Cli<F: Args> {
+#[command(disable_help_subcommand = true, after_help = EXIT_CODES)]
+pub struct Cli<F: Args, C: Subcommand> {
     /// Flags of every exporter.
     #[command(flatten)]
     pub common: CommonFlags,
@@ -102,12 +108,12 @@ pub struct Cli<F: Args> {
     pub own: F,
     /// What to do; nothing said means `run`.
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub command: Option<Command<C>>,
 }
 
 /// The command line with the switches that each collector has, by its own name and, not shown, by the peer's names.
-pub fn command<F: Args>(meta: &Meta, collectors: &[&'static About]) -> clap::Command {
-    let mut command = Cli::<F>::command()
+pub fn command<F: Args, C: Subcommand>(meta: &Meta, collectors: &[&'static About]) -> clap::Command {
+    let mut command = Cli::<F, C>::command()
         .name(format!("sage-{}-exporter", meta.name))
         .about(format!("Prometheus exporter for {}", meta.product))
         .version(meta.version);
@@ -137,17 +143,17 @@ pub type Switches = Vec<(&'static str, bool)>;
 ///
 /// # Errors
 /// The exit code: 0 for help and version, 2 for a flag that is not known.
-pub fn parse<F: Args>(
+pub fn parse<F: Args, C: Subcommand>(
     meta: &Meta,
     collectors: &[&'static About],
     args: impl IntoIterator<Item = std::ffi::OsString>,
-) -> Result<(Cli<F>, Switches), u8> {
+) -> Result<(Cli<F, C>, Switches), u8> {
     let fail = |error: clap::Error| {
         // Nobody reads the error of a closed terminal.
         let _ = error.print();
         u8::try_from(error.exit_code()).unwrap_or(2)
     };
-    let matches = command::<F>(meta, collectors).try_get_matches_from(args).map_err(fail)?;
+    let matches = command::<F, C>(meta, collectors).try_get_matches_from(args).map_err(fail)?;
     let mut switches = Vec::new();
     for name in names(collectors) {
         for (flag, on) in [(format!("collector.{name}"), true), (format!("no-collector.{name}"), false)] {

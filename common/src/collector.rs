@@ -48,6 +48,19 @@ pub enum Support {
     Denied(&'static str),
 }
 
+/// A right that a collector needs on the server, in the product's own words; the command `grants` prints it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Grant {
+    /// What is granted, such as `pg_monitor`.
+    pub what: &'static str,
+    /// What it is needed for.
+    pub why: &'static str,
+    /// The first version, in the product's own numbers, that needs it no more; `u32::MAX` where all do.
+    pub before: u32,
+    /// True for what makes a collector a little more exact and is not missed by it.
+    pub optional: bool,
+}
+
 /// One source of metrics.
 pub trait Collector: Send + Sync + 'static {
     /// What it reads from: the service's session, or `Local<S>` for data that needs no connection.
@@ -64,6 +77,8 @@ pub trait Collector: Send + Sync + 'static {
     const SCOPE: Scope = Scope::Instance;
     /// On its own timer instead of at each scrape; the age of the data is exposed. A Database collector always is.
     const EVERY: Option<Duration> = None;
+    /// What the role needs for it beyond a login; without one it fails or reads less, and says so by name.
+    const GRANTS: &'static [Grant] = &[];
     /// All families it can write.
     const METRICS: &'static [Info];
 
@@ -216,6 +231,8 @@ pub struct About {
     /// On a timer: the default time between runs.
     #[serde(skip)]
     pub every: Option<Duration>,
+    /// What the role needs for it.
+    pub grants: &'static [Grant],
     /// What it can write.
     pub metrics: &'static [Info],
 }
@@ -233,6 +250,7 @@ impl About {
                 (Scope::Database, None) => Some(DEFAULT_INTERVAL),
                 (_, every) => every,
             },
+            grants: C::GRANTS,
             metrics: C::METRICS,
         }
     }

@@ -1,5 +1,6 @@
 //! An exporter's main: flags, log, runtime, and the commands.
 
+use std::future::Future;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,13 +12,14 @@ use crate::catalogue;
 use crate::check::Verdict;
 use crate::cli::{self, Cli, Command, CommonFlags};
 use crate::collector::About;
+use crate::command::{self, Failure};
 use crate::deadline::Deadline;
 use crate::error::Invalid;
 use crate::http::{Site, server};
 use crate::os;
 use crate::service::Meta;
 
-/// Exit codes of `run` and the small commands.
+/// Exit codes of all commands but `check` and `config validate`.
 const FINE: u8 = 0;
 const FAILURE: u8 = 1;
 const BAD_CONFIG: u8 = 2;
@@ -30,6 +32,8 @@ pub trait Program: App + Sized {
     const META: &'static Meta;
     /// Its own flags.
     type Flags: clap::Args + std::fmt::Debug + Send + Sync;
+    /// Its own commands.
+    type Command: clap::Subcommand + std::fmt::Debug + Send + Sync;
 
     /// The catalogue.
     fn sections() -> Vec<Section>;
@@ -45,15 +49,30 @@ pub trait Program: App + Sized {
     /// # Errors
     /// What is wrong in flags, environment or file.
     fn load(common: &CommonFlags, flags: &Self::Flags, switches: &[(&'static str, bool)]) -> Result<Self, Invalid>;
+
+    /// True for an own command that tells its progress in the log.
+    fn logs(command: &Self::Command) -> bool;
+
+    /// Runs an own command, with the configuration as `load` would read it.
+    fn own(
+        command: Self::Command,
+        common: &CommonFlags,
+        flags: &Self::Flags,
+        switches: &[(&'static str, bool)],
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
 /// Runs the command that the command line names.
 pub fn run<P: Program>() -> ExitCode {
-    let (cli, switches) = match cli::parse::<P::Flags>(P::META, &P::collectors(), std::env::args_os()) {
+    let (cli, switches) = match cli::parse::<P::Flags, P::Command>(P::META, &P::collectors(), std::env::args_os()) {
         Ok(parsed) => parsed,
         Err(code) => return ExitCode::from(code),
     };
-    let quiet = !matches!(cli.command, None | Some(Command::Run));
+    let quiet = match &cli.command {
+        None | Some(Command::Run) => false,
+        Some(Command::Own(own)) => !P::logs(own),
+        Some(_) => true,
+    };
     cli::start_log(&cli.common, quiet);
     // Ours is the only provider in the workspace; a second install fails and changes nothing.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -62,14 +81,14 @@ pub fn run<P: Program>() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return complain(&Invalid::new(format!("cannot start the runtime: {error}")), FAILURE),
     };
-    let code = runtime.block_on(dispatch::<P>(&cli, &switches));
+    let code = runtime.block_on(dispatch::<P>(cli, &switches));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     code
 }
 
-async fn dispatch<P: Program>(cli: &Cli<P::Flags>, switches: &[(&'static str, bool)]) -> ExitCode {
+async fn dispatch<P: Program>(cli: Cli<P::Flags, P::Command>, switches: &[(&'static str, bool)]) -> ExitCode {
     let load = || P::load(&cli.common, &cli.own, switches);
-    match cli.command.clone().unwrap_or(Command::Run) {
+    match cli.command.unwrap_or(Command::Run) {
         Command::Run => match load() {
             Ok(app) => serve(app, &cli.common).await,
             Err(error) => complain(&error, BAD_CONFIG),
@@ -92,6 +111,12 @@ async fn dispatch<P: Program>(cli: &Cli<P::Flags>, switches: &[(&'static str, bo
             Err(error) => complain(&error, FAILURE),
         },
         Command::Version => say(&format!("sage-{}-exporter {}\n", P::META.name, P::META.version)),
+        Command::Own(own) => match P::own(own, &cli.common, &cli.own, switches).await {
+            Ok(()) => ExitCode::from(FINE),
+            Err(Failure::Config(error)) => complain(&error, BAD_CONFIG),
+            Err(Failure::Failed(error)) => complain(&Invalid { message: error.to_string(), hint: error.hint }, FAILURE),
+            Err(Failure::Said) => ExitCode::from(FAILURE),
+        },
     }
 }
 
@@ -149,9 +174,8 @@ async fn serve<P: Program>(app: P, common: &CommonFlags) -> ExitCode {
     ExitCode::from(if ended.is_ok() { FINE } else { FAILURE })
 }
 
-/// Prints to standard output; a closed pipe is not an error of ours.
 fn say(text: &str) -> ExitCode {
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    command::say(text);
     ExitCode::SUCCESS
 }
 

@@ -10,6 +10,7 @@ pub mod catalogue;
 pub mod check;
 pub mod cli;
 pub mod collector;
+pub mod command;
 pub mod config;
 pub mod deadline;
 pub mod desc;

@@ -17,6 +17,7 @@ use crate::app::{App, Ask, BoxFuture, Section};
 use crate::check::{CheckResult, Row};
 use crate::cli::CommonFlags;
 use crate::collector::About;
+use crate::command::{Failure, NoCommands};
 use crate::config::{self, Named};
 use crate::deadline::Deadline;
 use crate::desc::Info;
@@ -261,6 +262,7 @@ impl<P: Prober> App for ProbeApp<P> {
 impl<P: Prober> Program for ProbeApp<P> {
     const META: &'static Meta = &P::META;
     type Flags = ProbeFlags;
+    type Command = NoCommands;
 
     fn sections() -> Vec<Section> {
         vec![
@@ -294,5 +296,13 @@ impl<P: Prober> Program for ProbeApp<P> {
             modules.insert(name.clone(), Arc::new(module.clone()));
         }
         Ok(Self { modules, flight: Flight::default(), config, flags: flags.clone(), offset: common.timeout_offset.0 })
+    }
+
+    fn logs(command: &NoCommands) -> bool {
+        match *command {}
+    }
+
+    async fn own(command: NoCommands, _: &CommonFlags, _: &ProbeFlags, _: &[(&'static str, bool)]) -> Result<(), Failure> {
+        match command {}
     }
 }

@@ -9,7 +9,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
+use crate::check::Advice;
 use crate::collector::Table;
+use crate::command::OwnCommand;
 use crate::desc::Info;
 use crate::error::{CollectError, Invalid};
 use crate::report::Report;
@@ -49,6 +51,8 @@ pub trait Service: Sized + Send + Sync + 'static {
     type State: Send + Sync + 'static;
     /// Command-line flags of the first target.
     type Flags: clap::Args + fmt::Debug + Send + Sync;
+    /// Commands that this exporter has beside those of all; `NoCommands` where it has none.
+    type Command: OwnCommand<Self>;
 
     /// Puts flags and environment over the options of the first target.
     ///
@@ -87,6 +91,12 @@ pub trait Service: Sized + Send + Sync + 'static {
 
     /// Cancels what runs on the server, then ends the session. For sessions that were cut off in the middle of a request.
     fn cancel(session: Self::Session) -> impl Future<Output = ()> + Send;
+
+    /// What `check` should warn of though every part works, such as a role that can do more than it needs.
+    fn advise(session: &Self::Session) -> impl Future<Output = Result<Vec<Advice>, CollectError>> + Send {
+        let _ = session;
+        async { Ok(Vec::new()) }
+    }
 
     /// Writes the peer's own self metrics (`pg_up` and the like).
     fn compat(report: &Report, state: &Self::State, out: &mut Sink) {

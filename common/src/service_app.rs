@@ -8,9 +8,10 @@ use futures_util::FutureExt as _;
 
 use crate::app::{App, Ask, BoxFuture, Section};
 use crate::budget::Budgets;
-use crate::check::CheckResult;
+use crate::check::{Advice, CheckResult};
 use crate::cli::CommonFlags;
 use crate::collector::{About, Enabled, Entry, Scope, Table};
+use crate::command::{Failure as CommandFailure, OwnCommand as _, Setup};
 use crate::config::{self, ModuleConfig, ServiceConfig};
 use crate::deadline::Deadline;
 use crate::error::{CollectError, HttpError, Invalid};
@@ -39,6 +40,9 @@ pub struct ServiceApp<S: Service> {
     /// Owned here, so that background work ends with the configuration that started it.
     _tasks: Tasks,
 }
+
+/// Longest question for advice.
+const ADVICE_LIMIT: Duration = Duration::from_secs(2);
 
 /// What makes two requests the same question: target, module and collectors.
 type Key = (String, String, Vec<usize>);
@@ -96,6 +100,28 @@ impl<S: Service> ServiceApp<S> {
     }
 }
 
+/// What the product would warn of, over the session that the scrape has left.
+async fn advice<S: Service>(live: &Live<S>, deadline: Deadline) -> Vec<Advice> {
+    let mut lease = live.budget.warm(&live.target.name).await;
+    let Some(session) = lease.session() else { return Vec::new() };
+    let found = match deadline.slice(ADVICE_LIMIT).run(S::advise(session)).await {
+        Ok(Ok(advice)) => Ok(advice),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("no answer in time".to_owned()),
+    };
+    match found {
+        Ok(advice) => {
+            lease.finish();
+            advice
+        }
+        Err(error) => {
+            lease.end(deadline).await;
+            let hint = "run check again; if this stays, the server's log says why".to_owned();
+            vec![Advice { about: "advice".to_owned(), found: format!("could not be asked for: {error}"), hint }]
+        }
+    }
+}
+
 impl<S: Service> App for ServiceApp<S> {
     fn meta(&self) -> &'static Meta {
         &S::META
@@ -142,7 +168,11 @@ impl<S: Service> App for ServiceApp<S> {
             for c in report.collectors.iter_mut().filter(|c| c.status == Status::Pending) {
                 c.note = Some("the time of this check was over before it ran".to_owned());
             }
-            CheckResult::from_report(live.target.options.describe(), &report)
+            let mut result = CheckResult::from_report(live.target.options.describe(), &report);
+            if report.up {
+                result.advise(advice(live, deadline).await);
+            }
+            result
         }
         .boxed()
     }
@@ -155,6 +185,7 @@ impl<S: Service> App for ServiceApp<S> {
 impl<S: Service> Program for ServiceApp<S> {
     const META: &'static Meta = &S::META;
     type Flags = S::Flags;
+    type Command = S::Command;
 
     fn sections() -> Vec<Section> {
         let mut sections = vec![
@@ -197,37 +228,11 @@ impl<S: Service> Program for ServiceApp<S> {
     }
 
     fn load(common: &CommonFlags, flags: &S::Flags, switches: &[(&'static str, bool)]) -> Result<Self, Invalid> {
-        let mut config: ServiceConfig<S> = match &common.config_file {
-            Some(path) => config::load(path)?,
-            None => ServiceConfig::default(),
-        };
-        if config.targets.0.is_empty() {
-            config.targets.0.push((DEFAULT.to_owned(), S::Options::default()));
-        }
-        if let Some((_, first)) = config.targets.0.first_mut() {
-            S::overlay(flags, first)?;
-        }
-        if !config.modules.0.iter().any(|(name, _)| name == DEFAULT) {
-            config.modules.0.push((DEFAULT.to_owned(), ModuleConfig::default()));
-        }
-        for (_, module) in &mut config.modules.0 {
-            for (name, on) in switches {
-                for about in S::Collectors::ABOUT.iter().filter(|about| about.is_called(name)) {
-                    module.collectors.switch(about.name, *on);
-                }
-            }
-        }
-        let mut modules = BTreeMap::new();
-        for (name, module) in &config.modules.0 {
-            modules.insert(name.clone(), Arc::new(module.build(name)?));
-        }
+        let (config, modules) = configure::<S>(common, flags, switches)?;
+        let modules = modules.into_iter().map(|module| (module.name.clone(), Arc::new(module))).collect();
         let (tasks, budgets) = (Tasks::default(), Budgets::default());
         let mut targets = Vec::new();
         for (name, options) in &config.targets.0 {
-            if name.is_empty() {
-                return Err(Invalid::new("a target has no name").hint("name it: /probe?target=NAME asks for it"));
-            }
-            options.validate().map_err(|e| Invalid { message: format!("target {name}: {}", e.message), hint: e.hint })?;
             let live = Arc::new(Live {
                 budget: budgets.of(options.budget_key()),
                 target: Target { name: name.clone(), options: options.clone(), state: S::start(name, options, &tasks)? },
@@ -241,4 +246,54 @@ impl<S: Service> Program for ServiceApp<S> {
         }
         Ok(Self { config, targets, modules, flight: Flight::default(), offset: common.timeout_offset.0, _tasks: tasks })
     }
+
+    fn logs(command: &S::Command) -> bool {
+        command.logs()
+    }
+
+    async fn own(
+        command: S::Command,
+        common: &CommonFlags,
+        flags: &S::Flags,
+        switches: &[(&'static str, bool)],
+    ) -> Result<(), CommandFailure> {
+        let (config, modules) = configure::<S>(common, flags, switches)?;
+        command.run(Setup { targets: config.targets.0, modules }).await
+    }
+}
+
+/// Reads the file, puts environment and flags over it, and makes the modules. Starts nothing.
+fn configure<S: Service>(
+    common: &CommonFlags,
+    flags: &S::Flags,
+    switches: &[(&'static str, bool)],
+) -> Result<(ServiceConfig<S>, Vec<Module<S>>), Invalid> {
+    let mut config: ServiceConfig<S> = match &common.config_file {
+        Some(path) => config::load(path)?,
+        None => ServiceConfig::default(),
+    };
+    if config.targets.0.is_empty() {
+        config.targets.0.push((DEFAULT.to_owned(), S::Options::default()));
+    }
+    if let Some((_, first)) = config.targets.0.first_mut() {
+        S::overlay(flags, first)?;
+    }
+    if !config.modules.0.iter().any(|(name, _)| name == DEFAULT) {
+        config.modules.0.push((DEFAULT.to_owned(), ModuleConfig::default()));
+    }
+    for (_, module) in &mut config.modules.0 {
+        for (name, on) in switches {
+            for about in S::Collectors::ABOUT.iter().filter(|about| about.is_called(name)) {
+                module.collectors.switch(about.name, *on);
+            }
+        }
+    }
+    let modules = config.modules.0.iter().map(|(name, module)| module.build(name)).collect::<Result<_, _>>()?;
+    for (name, options) in &config.targets.0 {
+        if name.is_empty() {
+            return Err(Invalid::new("a target has no name").hint("name it: /probe?target=NAME asks for it"));
+        }
+        options.validate().map_err(|e| Invalid { message: format!("target {name}: {}", e.message), hint: e.hint })?;
+    }
+    Ok((config, modules))
 }

@@ -1,8 +1,11 @@
 //! Prometheus exporter for PostgreSQL.
 
+mod advice;
 mod collectors;
+mod commands;
 mod dsn;
 mod error;
+mod grants;
 mod log;
 mod options;
 mod service;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sage_common::check::Advice;
 use sage_common::desc::Info;
 use sage_common::error::{CollectError, Invalid};
 use sage_common::put;
@@ -11,7 +12,9 @@ use sage_common::sink::Sink;
 use sage_common::tasks::Tasks;
 use std::sync::Arc;
 
+use crate::advice;
 use crate::collectors::Collectors;
+use crate::commands::Command;
 use crate::error::NO_DATABASE;
 use crate::options::{Flags, Options};
 use crate::session::Pg;
@@ -45,6 +48,7 @@ impl Service for Postgres {
     type Session = Pg;
     type State = State;
     type Flags = Flags;
+    type Command = Command;
 
     fn overlay(flags: &Flags, options: &mut Options) -> Result<(), Invalid> {
         options.overlay(flags, |name| std::env::var(name).ok())
@@ -100,6 +104,10 @@ impl Service for Postgres {
 
     async fn cancel(session: Pg) {
         session.cancel().await;
+    }
+
+    async fn advise(session: &Pg) -> Result<Vec<Advice>, CollectError> {
+        advice::of_role(session).await
     }
 
     fn compat(report: &Report, state: &State, out: &mut Sink) {

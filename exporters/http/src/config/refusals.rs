@@ -2,6 +2,7 @@
 
 use clap::Parser as _;
 use sage_common::cli::Cli;
+use sage_common::command::NoCommands;
 use sage_common::error::Invalid;
 use sage_common::exporter::Program as _;
 use sage_common::prober::{ProbeApp, ProbeFlags};
@@ -73,7 +74,7 @@ const CASES: &[(&str, &str, &str)] = &[
 
 fn load(file: &str) -> Result<ProbeApp<Http>, Invalid> {
     let args = ["x".to_owned(), format!("--config.file={file}")];
-    let cli = Cli::<ProbeFlags>::try_parse_from(args).unwrap();
+    let cli = Cli::<ProbeFlags, NoCommands>::try_parse_from(args).unwrap();
     ProbeApp::load(&cli.common, &cli.own, &[])
 }
 

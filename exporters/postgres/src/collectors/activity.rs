@@ -6,12 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use sage_common::collector::{Collector, NoOptions};
+use sage_common::collector::{Collector, Grant, NoOptions};
 use sage_common::desc::Info;
 use sage_common::error::CollectError;
 use sage_common::put;
 use sage_common::sink::Sink;
 
+use crate::grants::MONITOR;
 use crate::session::{GRANT, Pg};
 
 sage_common::metrics! {
@@ -44,6 +45,7 @@ impl Collector for Activity {
     type Options = NoOptions;
     const HELP: &'static str = "Client sessions by state against the limit, oldest transaction (pg_stat_activity).";
     const ALIASES: &'static [&'static str] = &["stat_activity"];
+    const GRANTS: &'static [Grant] = &[MONITOR];
     const METRICS: &'static [Info] = METRICS;
 
     fn new(_: NoOptions) -> Self {

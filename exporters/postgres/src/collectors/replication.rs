@@ -5,12 +5,13 @@
 //! from the primary lately; else it is the age of the last replayed transaction. On an idle primary that age grows though
 //! nothing is missing; on a cut link "all received is replayed" stays true though much is missing.
 
-use sage_common::collector::{Collector, NoOptions};
+use sage_common::collector::{Collector, Grant, NoOptions};
 use sage_common::desc::Info;
 use sage_common::error::CollectError;
 use sage_common::put;
 use sage_common::sink::Sink;
 
+use crate::grants::MONITOR;
 use crate::session::{GRANT, Pg};
 
 sage_common::metrics! {
@@ -75,6 +76,7 @@ impl Collector for Replication {
     type Options = NoOptions;
     const HELP: &'static str = "Role, replay lag and standbys (pg_stat_replication, pg_stat_wal_receiver).";
     const ALIASES: &'static [&'static str] = &["stat_replication"];
+    const GRANTS: &'static [Grant] = &[MONITOR];
     const METRICS: &'static [Info] = METRICS;
 
     fn new(_: NoOptions) -> Self {

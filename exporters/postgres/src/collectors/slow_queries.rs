@@ -4,7 +4,7 @@
 //! them. The place of the log is asked from the server (pg_current_logfile, for members of pg_monitor) or configured
 //! (`log_file`). An unreadable log is said, never counted as 0.
 
-use sage_common::collector::{Collector, NoOptions, Support};
+use sage_common::collector::{Collector, Grant, NoOptions, Support};
 use sage_common::desc::Info;
 use sage_common::error::CollectError;
 use sage_common::put;
@@ -12,6 +12,7 @@ use sage_common::service::Local;
 use sage_common::sink::Sink;
 use sage_common::tail;
 
+use crate::grants::{LOG_FILE, MONITOR};
 use crate::log::SlowLog;
 use crate::service::Postgres;
 
@@ -35,6 +36,7 @@ impl Collector for SlowQueries {
     type Session = Local<Postgres>;
     type Options = NoOptions;
     const HELP: &'static str = "Slow statements from the log file of a server on this machine.";
+    const GRANTS: &'static [Grant] = &[MONITOR, LOG_FILE];
     const METRICS: &'static [Info] = METRICS;
 
     fn new(_: NoOptions) -> Self {

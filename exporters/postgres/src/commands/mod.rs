@@ -1,0 +1,23 @@
+//! The commands of this exporter beside those of all.
+
+mod grants;
+
+use clap::Subcommand;
+use sage_common::command::{Failure, OwnCommand, Setup};
+
+use crate::service::Postgres;
+
+/// See the file.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Print the SQL that makes the role with no more rights than the enabled collectors need
+    Grants(grants::Args),
+}
+
+impl OwnCommand<Postgres> for Command {
+    async fn run(self, setup: Setup<Postgres>) -> Result<(), Failure> {
+        match self {
+            Self::Grants(args) => grants::run(args, &setup).await,
+        }
+    }
+}
