@@ -25,8 +25,20 @@ pub const BUDGET: usize = 2;
 /// How a scraper says how long it waits.
 pub const TIMEOUT_HEADER: &str = "X-Prometheus-Scrape-Timeout-Seconds";
 /// The collectors that run unasked on every version and role.
-pub const COLLECTORS: [&str; 9] =
-    ["activity", "database", "database_size", "footprint", "locks", "replication", "settings", "slow_queries", "tables"];
+pub const COLLECTORS: [&str; 12] = [
+    "activity",
+    "cluster",
+    "database",
+    "database_size",
+    "footprint",
+    "locks",
+    "replication",
+    "replication_slots",
+    "settings",
+    "slow_queries",
+    "standbys",
+    "tables",
+];
 /// Those on a timer.
 pub const TIMED: [&str; 2] = ["database_size", "tables"];
 

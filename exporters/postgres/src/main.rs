@@ -8,6 +8,7 @@ mod error;
 mod grants;
 mod log;
 mod options;
+mod replication;
 mod service;
 mod session;
 mod state;
