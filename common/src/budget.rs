@@ -5,6 +5,7 @@
 //! connection of ours.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ pub const CONNECTIONS: usize = 2;
 pub struct Budget<S: Service> {
     warm: Arc<Slot<Warm<S>>>,
     spare: Arc<Slot<()>>,
+    /// How many wait for slot 2 before others.
+    wanted: AtomicUsize,
 }
 
 /// The session kept between scrapes, and the target that it belongs to.
@@ -29,7 +32,7 @@ struct Warm<S: Service> {
 
 impl<S: Service> Default for Budget<S> {
     fn default() -> Self {
-        Self { warm: Arc::new(Slot::new(Warm { held: None })), spare: Arc::new(Slot::new(())) }
+        Self { warm: Arc::new(Slot::new(Warm { held: None })), spare: Arc::new(Slot::new(())), wanted: AtomicUsize::new(0) }
     }
 }
 
@@ -69,6 +72,25 @@ impl<S: Service> Budget<S> {
     /// Waits for slot 2.
     pub async fn spare(&self) -> OwnedMutexGuard<()> {
         Arc::clone(&self.spare).lock_owned().await
+    }
+
+    /// As `spare`, for the login probe: while it waits, a walk gives the slot back at the next opportunity.
+    pub async fn spare_first(&self) -> OwnedMutexGuard<()> {
+        /// Counted off also when the wait is given up.
+        struct Waiting<'a>(&'a AtomicUsize);
+        impl Drop for Waiting<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        self.wanted.fetch_add(1, Ordering::Relaxed);
+        let _waiting = Waiting(&self.wanted);
+        self.spare().await
+    }
+
+    /// True while somebody waits for slot 2 before others.
+    pub fn spare_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed) > 0
     }
 
     /// Whether slot 1 holds a session or is in use, and whether slot 2 is in use.

@@ -93,7 +93,7 @@ pub struct ModuleConfig<S: Service> {
     pub timeout: Span,
     /// Time between two fresh logins; default 30s.
     pub probe_interval: Span,
-    /// Most series of one page; default 5000.
+    /// Most series of one page; default 15000.
     pub max_series: usize,
     /// Collectors and their options.
     pub collectors: S::Collectors,
@@ -104,7 +104,7 @@ impl<S: Service> Default for ModuleConfig<S> {
         Self {
             timeout: Span(Duration::from_secs(60)),
             probe_interval: Span(Duration::from_secs(30)),
-            max_series: 5000,
+            max_series: 15_000,
             collectors: S::Collectors::default(),
         }
     }

@@ -160,6 +160,11 @@ pub const fn valid_name(name: &str) -> bool {
     true
 }
 
+/// True when `name` is one that Prometheus takes for a metric or a label: for names that others have chosen.
+pub fn legal_name(name: &str) -> bool {
+    !name.is_empty() && !name.as_bytes()[0].is_ascii_digit() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
 const fn check_name(name: &str) {
     assert!(valid_name(name), "a metric name is lower-case ASCII letters, digits and underscores");
 }

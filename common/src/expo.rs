@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::{mem, ptr};
 
 use crate::desc::Kind;
-use crate::sink::{FamilyView, Reading, SEPARATOR, Sink, Value};
+use crate::sink::{self, FamilyView, Reading, SEPARATOR, Sink, Value};
 
 /// A text format that we write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -154,7 +154,7 @@ fn estimate(family: &FamilyView<'_>) -> usize {
 /// often of the same rows of a server's answer and has the same ones.
 #[derive(Default)]
 struct Labels<'a> {
-    names: &'a [&'static str],
+    names: Option<&'a sink::Labels>,
     values: Vec<&'a str>,
     text: Vec<u8>,
     /// Where each series' part of the text ends.
@@ -166,17 +166,18 @@ impl<'a> Labels<'a> {
         // The same place in the sink is the same text; reading it would cost what this saves.
         let places = family.rows().map(|(values, _)| ptr::from_ref(values));
         let same = places.eq(self.values.iter().map(|values| ptr::from_ref(*values)));
-        if same && family.labels() == self.names {
+        if same && Some(family.labels()) == self.names {
             return;
         }
-        self.names = family.labels();
+        let names = family.labels();
+        self.names = Some(names);
         self.values.clear();
         self.values.extend(family.rows().map(|(values, _)| values));
         self.text.clear();
         self.ends.clear();
         for values in &self.values {
             let mut before = "{";
-            for (name, value) in self.names.iter().zip(values.split(SEPARATOR)) {
+            for (name, value) in names.iter().zip(values.split(SEPARATOR)) {
                 put_all(&mut self.text, &[before, name, "=\""]);
                 escape(&mut self.text, value, true);
                 before = "\",";

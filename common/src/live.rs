@@ -1,4 +1,4 @@
-//! What lives between the scrapes of one target: its budget, the results on timers, the last login, the log's state.
+//! What lives between the scrapes of one target: its budget, the results on timers, the last login, the walk, the log's state.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use crate::login::LastLogin;
 use crate::report::Journal;
 use crate::service::{Service, Target};
 use crate::timer::Timer;
+use crate::walk::Progress;
 
 /// A target with all that lives between its scrapes.
 pub struct Live<S: Service> {
@@ -18,6 +19,8 @@ pub struct Live<S: Service> {
     pub login: LastLogin,
     /// Results of the collectors on a timer.
     pub timer: Timer<S>,
+    /// How the walk over the databases does.
+    pub walk: Progress,
     /// What fails at present, for the log.
     pub journal: Journal,
 }

@@ -23,10 +23,18 @@ crate::metrics! {
     COLLECTOR_DURATION: Gauge "sage_collector_duration_seconds" [collector];
     /// Age of the data of a collector on a timer, in seconds; the oldest where it visits several databases.
     COLLECTOR_AGE: Gauge "sage_collector_age_seconds" [collector];
-    /// 1 when the collector's last visit to this database ended well, else 0.
+    /// Databases by how the collector's last visit to them ended: ok or failed. Those not visited yet are in neither.
+    MEMBERS: Gauge "sage_collector_members" [collector, state];
+    /// 0 for a database that the collector's last visit could not read; those that it could have no series.
     MEMBER_SUCCESS: Gauge "sage_member_success" [collector, member];
-    /// Age of the data that the collector read from this database, in seconds.
+    /// Age of what is still shown of a database that the collector's last visit could not read, in seconds.
     MEMBER_AGE: Gauge "sage_member_age_seconds" [collector, member];
+    /// Time that the last whole walk over the databases took, in seconds.
+    WALK_DURATION: Gauge "sage_walk_duration_seconds" [];
+    /// Time since the last whole walk over the databases ended, in seconds.
+    WALK_AGE: Gauge "sage_walk_age_seconds" [];
+    /// Databases that the walk under way has still to visit; 0 while none is under way.
+    WALK_LEFT: Gauge "sage_walk_members_left" [];
     /// 1 while something fails, with the reason from a closed set; collector is also connect or login.
     ERROR: Gauge "sage_error" [collector, reason];
     /// 1 when the last fresh connect, login and trivial request succeeded, else 0.
@@ -85,8 +93,10 @@ pub struct CollectorReport {
     pub series: usize,
     /// For a collector on a timer: the age of its oldest data.
     pub age: Option<Duration>,
-    /// For a collector that visits databases: success and age of each.
-    pub members: Vec<(String, bool, Option<Duration>)>,
+    /// For a collector that visits databases: how many of them its last visits could read.
+    pub members_ok: usize,
+    /// And those that it could not, with the age of what is still shown of them.
+    pub members_failed: Vec<(String, Option<Duration>)>,
     /// The grant without which the collector reads less than it could.
     pub lacks: Option<&'static str>,
     /// What went wrong or is missing, and what to do about it.
@@ -96,7 +106,17 @@ pub struct CollectorReport {
 impl CollectorReport {
     /// A collector that did not run.
     pub const fn new(name: &'static str, status: Status) -> Self {
-        Self { name, status, duration: Duration::ZERO, series: 0, age: None, members: Vec::new(), lacks: None, note: None }
+        Self {
+            name,
+            status,
+            duration: Duration::ZERO,
+            series: 0,
+            age: None,
+            members_ok: 0,
+            members_failed: Vec::new(),
+            lacks: None,
+            note: None,
+        }
     }
 }
 
@@ -152,7 +172,21 @@ pub struct Report {
     pub duration: Duration,
     /// Whether the warm and the spare slot are in use.
     pub connections: (bool, bool),
+    /// The walk over databases, where there is one.
+    pub walk: Option<Walk>,
 }
+
+/// How the walk over a target's databases does.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Walk {
+    /// When the last whole walk ended, and how long it took.
+    pub last: Option<(Instant, Duration)>,
+    /// Databases that the walk under way has still to visit.
+    pub left: usize,
+}
+
+/// Databases that one collector names at most where it could not read them; further ones are only counted.
+const MEMBERS_NAMED: usize = 100;
 
 impl Report {
     /// Writes the framework series.
@@ -174,6 +208,11 @@ impl Report {
                 put!(out, ERROR { collector: "login", reason } = 1);
             }
         }
+        if let Some(walk) = &self.walk {
+            put!(out, WALK_DURATION {} = walk.last.map(|(_, took)| took));
+            put!(out, WALK_AGE {} = walk.last.map(|(ended, _)| ended.elapsed()));
+            put!(out, WALK_LEFT {} = walk.left);
+        }
         for c in &self.collectors {
             let collector = c.name;
             if matches!(c.status, Status::NotHere | Status::Pending) {
@@ -182,10 +221,16 @@ impl Report {
             put!(out, COLLECTOR_SUCCESS { collector } = c.status.reason().is_none());
             put!(out, COLLECTOR_DURATION { collector } = c.duration);
             put!(out, COLLECTOR_AGE { collector } = c.age);
-            for (member, ok, age) in &c.members {
-                put!(out, MEMBER_SUCCESS { collector, member } = *ok);
+            let failed = c.members_failed.len();
+            if c.members_ok + failed > 0 {
+                put!(out, MEMBERS { collector, state: "ok" } = c.members_ok);
+                put!(out, MEMBERS { collector, state: "failed" } = failed);
+            }
+            for (member, age) in c.members_failed.iter().take(MEMBERS_NAMED) {
+                put!(out, MEMBER_SUCCESS { collector, member } = 0);
                 put!(out, MEMBER_AGE { collector, member } = *age);
             }
+            out.drop_series(MEMBER_SUCCESS.info().name, failed.saturating_sub(MEMBERS_NAMED) as u64);
             // What could be read is there, and the missing grant is named.
             let lacks = c.lacks.map(|_| ErrorKind::Permission);
             if let Some(reason) = c.status.reason().or(lacks) {

@@ -68,7 +68,13 @@ pub(crate) async fn timed_run<S: Service, T>(entry: &Entry<S>, run: &dyn Run<T>,
                 report.status = Status::Empty;
             }
             report.lacks = sink.lacking();
-            report.note = report.lacks.map(|grant| format!("reads less than it could; hint: {grant}"));
+            report.note = match (report.lacks, sink.wants()) {
+                (Some(grant), _) => Some(format!("reads less than it could; hint: {grant}")),
+                (None, more) => more.map(|grant| format!("tells more with: {grant}")),
+            };
+            if let Some((kind, text)) = sink.take_flaw() {
+                (report.status, report.note) = (Status::Failed(kind), Some(text));
+            }
             return Part { report, sink, cut };
         }
         Ok(Ok(Err(error))) => {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::budget::Lease;
-use crate::collector::{Entry, Runner};
+use crate::collector::{Entry, Runner, Scope};
 use crate::deadline::Deadline;
 use crate::error::{CollectError, ErrorKind};
 use crate::live::Live;
@@ -48,10 +48,12 @@ pub async fn scrape<S: Service>(live: &Live<S>, module: &Arc<Module<S>>, selecte
         parts.extend(live.timer.parts(module, &entries, remote.members.as_deref()));
     }
     parts.sort_by_key(|part| part.report.name);
-    for part in parts {
-        page.absorb(&part.sink);
-        report.collectors.push(part.report);
+    // Objects come last: where a page is full, a table is missing before a server's or a database's own values are.
+    for objects in [false, true] {
+        parts.iter().filter(|part| part.sink.is_ranked() == objects).for_each(|part| page.absorb(&part.sink));
     }
+    report.collectors = parts.into_iter().map(|part| part.report).collect();
+    report.walk = entries.iter().any(|entry| entry.about.scope == Scope::Database).then(|| live.walk.get());
     page.lift_limit();
     report.login = live.login.get();
     report.connections = live.budget.in_use();
@@ -133,7 +135,7 @@ async fn prove<S: Service>(lease: &mut Lease<S>, state: &S::State, out: &mut Rem
 
 /// Opens and closes a session over the spare slot, if that is free in time; its result is recorded by `fresh`.
 async fn probe_login<S: Service>(live: &Live<S>, deadline: Deadline) {
-    let Ok(slot) = deadline.run(live.budget.spare()).await else { return };
+    let Ok(slot) = deadline.run(live.budget.spare_first()).await else { return };
     if let Ok(session) = login::fresh(&live.target, None, deadline, Some(&live.login)).await {
         // Cut off by the deadline, the connection is closed all the same, only without waiting for the server.
         let _ = deadline.run(S::close(session)).await;

@@ -238,6 +238,7 @@ impl<S: Service> Program for ServiceApp<S> {
                 target: Target { name: name.clone(), options: options.clone(), state: S::start(name, options, &tasks)? },
                 login: Default::default(),
                 timer: Timer::default(),
+                walk: Default::default(),
                 journal: Journal::default(),
             });
             let walked = Arc::clone(&live);

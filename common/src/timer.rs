@@ -3,7 +3,7 @@
 //! A result is kept per module, collector and member, with its age. The last good samples stay when a run fails, and the
 //! success says so; those of a member that is gone are left out at once. The walk (walk.rs) fills this store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::module::Module;
 use crate::report::{CollectorReport, Status};
 use crate::run::Part;
 use crate::service::Service;
-use crate::sink::{NO_LIMIT, Sink};
+use crate::sink::{NO_LIMIT, Sink, keep_heaviest};
 
 /// A module that nobody has asked for this long is not walked any more.
 const FORGET: Duration = Duration::from_secs(900);
@@ -76,13 +76,14 @@ impl<S: Service> Timer<S> {
     /// vanishes at once, not with the next walk.
     pub(crate) fn parts(&self, module: &Module<S>, entries: &[&Entry<S>], members: Option<&[String]>) -> Vec<Part> {
         let inner = self.inner();
+        let members: Option<HashSet<&str>> = members.map(|members| members.iter().map(String::as_str).collect());
         let mut parts = Vec::new();
         for entry in entries.iter().filter(|entry| entry.every.is_some()) {
             let name = entry.about.name;
             let mut part = Part { report: CollectorReport::new(name, Status::Pending), sink: Sink::new(NO_LIMIT), cut: false };
             for ((_, _, member), cell) in inner.cells.iter().filter(|(key, _)| key.0 == module.name && key.1 == name) {
-                if let (Some(member), Some(members)) = (member, members)
-                    && !members.contains(member)
+                if let (Some(member), Some(members)) = (member, &members)
+                    && !members.contains(member.as_str())
                 {
                     continue;
                 }
@@ -95,19 +96,25 @@ impl<S: Service> Timer<S> {
     }
 
     pub(crate) fn store(&self, module: &str, member: Option<&str>, part: Part) {
-        let key = (module.to_owned(), part.report.name, member.map(str::to_owned));
+        let name = part.report.name;
+        let key = (module.to_owned(), name, member.map(str::to_owned));
         let mut inner = self.inner();
-        let good = match part.report.status.reason() {
-            None => Some((Instant::now(), Arc::new(part.sink))),
+        // A part that failed in part has what it could read, and that is news, too.
+        let good = if part.report.status.reason().is_none() || part.sink.series() > 0 {
+            Some((Instant::now(), Arc::new(part.sink)))
+        } else {
             // The last good samples stay, with their age; success says that they are old.
-            Some(_) => inner.cells.remove(&key).and_then(|cell| cell.good),
+            inner.cells.remove(&key).and_then(|cell| cell.good)
         };
         inner.cells.insert(key, Cell { good, last: part.report });
+        let of_all = inner.cells.iter_mut().filter(|((m, n, _), _)| m == module && *n == name);
+        keep_heaviest(&mut of_all.filter_map(|(_, cell)| cell.good.as_mut().map(|(_, sink)| sink)).collect::<Vec<_>>());
     }
 
     /// Forgets results of members that are gone and of modules that nobody uses.
     pub(crate) fn forget(&self, module: &str, members: &[String]) {
-        self.inner().cells.retain(|(m, _, member), _| m != module || member.as_ref().is_none_or(|member| members.contains(member)));
+        let members: HashSet<&str> = members.iter().map(String::as_str).collect();
+        self.inner().cells.retain(|(m, _, member), _| m != module || member.as_deref().is_none_or(|member| members.contains(member)));
     }
 
     /// Forgets that Database collectors failed as a whole: the server lets us in again, and each member tells for itself.
@@ -162,7 +169,10 @@ impl Cell {
         report.duration += self.last.duration;
         report.age = report.age.max(age);
         if let Some(member) = member {
-            report.members.push((member.to_owned(), self.last.status.reason().is_none(), age));
+            match self.last.status.reason() {
+                None => report.members_ok += 1,
+                Some(_) => report.members_failed.push((member.to_owned(), age)),
+            }
         }
         // The worst member decides; NotHere counts only when no member has anything.
         let worse = report.status.reason().is_none() && (report.status == Status::Pending || self.last.status.reason().is_some())

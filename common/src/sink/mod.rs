@@ -5,20 +5,26 @@
 //! Order, duplicates and the series limit are settled here, which is why encoding (expo.rs) cannot fail. Nothing outlives
 //! the scrape, so vanished objects vanish.
 
+mod notes;
+mod rank;
 mod row;
+mod runtime;
 #[cfg(test)]
 mod tests;
 mod value;
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Write as _};
 
-use crate::desc::{Desc, Info, Kind, valid_name};
-use crate::error::{CollectError, ErrorKind};
+use crate::desc::{Desc, Info, Kind};
+use notes::Notes;
+use rank::Ranking;
+pub(crate) use row::Labels;
 use row::{Key, Order, Row, Text};
 use value::Slot;
 
+pub(crate) use rank::keep_heaviest;
+pub use runtime::RuntimeFamily;
 pub(crate) use value::Reading;
 pub use value::{Sample, Value};
 
@@ -44,7 +50,8 @@ pub struct Sink {
     series: usize,
     limit: usize,
     dropped: BTreeMap<String, u64>,
-    lacks: Option<&'static str>,
+    notes: Notes,
+    ranking: Ranking,
 }
 
 #[derive(Clone, Debug)]
@@ -52,7 +59,7 @@ struct Family {
     name: Text,
     help: Text,
     kind: Kind,
-    labels: &'static [&'static str],
+    labels: Labels,
     rows: Vec<Row>,
 }
 
@@ -72,18 +79,9 @@ impl Sink {
             series: 0,
             limit,
             dropped: BTreeMap::new(),
-            lacks: None,
+            notes: Notes::default(),
+            ranking: Ranking::default(),
         }
-    }
-
-    /// Notes that the collector reads less than it could, and the grant that it lacks.
-    pub fn lacks(&mut self, grant: &'static str) {
-        self.lacks = Some(grant);
-    }
-
-    /// The grant that the collector lacks.
-    pub(crate) const fn lacking(&self) -> Option<&'static str> {
-        self.lacks
     }
 
     /// Number of series held.
@@ -107,27 +105,6 @@ impl Sink {
         let info = desc.info();
         let family = self.declared(&info);
         self.add(family, &values, value);
-    }
-
-    /// A family whose name is made at run time; the collector declares its prefix with `Info::pattern`.
-    ///
-    /// # Errors
-    /// `Internal` when the name is not a metric name.
-    pub fn family(&mut self, name: &str, kind: Kind, help: impl Into<Cow<'static, str>>) -> Result<RuntimeFamily<'_>, CollectError> {
-        if !valid_name(name) {
-            return Err(CollectError::new(ErrorKind::Internal, format!("{name:?} is not a metric name")));
-        }
-        let family = match self.by_name.get(name) {
-            Some(family) => *family,
-            None => {
-                let help = match help.into() {
-                    Cow::Borrowed(help) => Text::Declared(help),
-                    Cow::Owned(help) => Text::Made(help.into()),
-                };
-                self.declare(Text::Made(name.into()), help, kind, &[])
-            }
-        };
-        Ok(RuntimeFamily { sink: self, family })
     }
 
     /// Takes everything from here on: what follows are the few framework series.
@@ -164,7 +141,7 @@ impl Sink {
         for theirs in &other.families {
             let family = match self.by_name.get(&*theirs.name) {
                 Some(family) => *family,
-                None => self.declare(theirs.name.clone(), theirs.help.clone(), theirs.kind, theirs.labels),
+                None => self.declare(theirs.name.clone(), theirs.help.clone(), theirs.kind, theirs.labels.clone()),
             };
             match (offset, self.families.get_mut(family)) {
                 (Some(offset), Some(family)) => family.rows.extend(theirs.rows.iter().map(|row| {
@@ -218,13 +195,13 @@ impl Sink {
         }
         self.latest = match self.by_name.get(info.name) {
             Some(at) => *at,
-            None => self.declare(Text::Declared(info.name), Text::Declared(info.help), info.kind, info.labels),
+            None => self.declare(Text::Declared(info.name), Text::Declared(info.help), info.kind, Labels::Declared(info.labels)),
         };
         self.latest
     }
 
     /// Adds a family that is not there yet.
-    fn declare(&mut self, name: Text, help: Text, kind: Kind, labels: &'static [&'static str]) -> usize {
+    fn declare(&mut self, name: Text, help: Text, kind: Kind, labels: Labels) -> usize {
         let at = self.families.len();
         self.order.push(at);
         self.by_name.insert(name.clone(), at);
@@ -271,21 +248,6 @@ impl Sink {
     }
 }
 
-/// A family with a run-time name, open for samples.
-pub struct RuntimeFamily<'a> {
-    sink: &'a mut Sink,
-    family: usize,
-}
-
-impl RuntimeFamily<'_> {
-    /// Adds the family's only sample; families with run-time names have no labels.
-    pub fn put(&mut self, value: impl Sample) {
-        if let Some(value) = value.sample() {
-            self.sink.add(self.family, &[], value);
-        }
-    }
-}
-
 /// One family as the encoder sees it.
 pub struct FamilyView<'a> {
     sink: &'a Sink,
@@ -309,8 +271,8 @@ impl<'a> FamilyView<'a> {
     }
 
     /// Label names.
-    pub fn labels(&self) -> &'a [&'static str] {
-        self.family.labels
+    pub(crate) fn labels(&self) -> &'a Labels {
+        &self.family.labels
     }
 
     /// Label values (in the order of the names, `SEPARATOR` between them) and value of each series.

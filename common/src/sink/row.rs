@@ -43,8 +43,46 @@ impl std::hash::Hash for Text {
     }
 }
 
+/// The label names of a family: as declared, or made at run time and shared by the sinks that they go through.
+#[derive(Clone, Debug)]
+pub(crate) enum Labels {
+    Declared(&'static [&'static str]),
+    Made(Arc<[Box<str>]>),
+}
+
+impl Labels {
+    pub(super) fn made(names: &[&str]) -> Self {
+        if names.is_empty() { Self::Declared(&[]) } else { Self::Made(names.iter().map(|name| Box::from(*name)).collect()) }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Declared(names) => names.len(),
+            Self::Made(names) => names.len(),
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
+        let (declared, made): (&[&str], &[Box<str>]) = match self {
+            Self::Declared(names) => (names, &[]),
+            Self::Made(names) => (&[], names),
+        };
+        declared.iter().copied().chain(made.iter().map(|name| &**name))
+    }
+
+    pub(super) fn are(&self, names: &[&str]) -> bool {
+        self.iter().eq(names.iter().copied())
+    }
+}
+
+impl PartialEq for Labels {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
 /// Place of the label values of one series in the arena.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) from: u32,
     pub(super) to: u32,

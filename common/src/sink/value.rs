@@ -67,6 +67,15 @@ pub(super) enum Slot {
     Other(Box<Value>),
 }
 
+impl Slot {
+    pub(super) fn number(&self) -> Option<f64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Other(_) => None,
+        }
+    }
+}
+
 impl Default for Slot {
     fn default() -> Self {
         Self::Number(0.0)
