@@ -27,26 +27,31 @@ pub const TIMEOUT_HEADER: &str = "X-Prometheus-Scrape-Timeout-Seconds";
 /// The collectors that run unasked on every version and role.
 pub const COLLECTORS: [&str; 12] = [
     "activity",
-    "cluster",
     "database",
     "database_size",
     "footprint",
+    "indexes",
     "locks",
     "replication",
-    "replication_slots",
+    "sequences",
     "settings",
     "slow_queries",
-    "standbys",
+    "statio",
     "tables",
 ];
 /// Those on a timer.
-pub const TIMED: [&str; 2] = ["database_size", "tables"];
+pub const TIMED: [&str; 5] = ["database_size", "indexes", "sequences", "statio", "tables"];
 
 /// A module whose timers and login probe do not keep a test waiting.
 pub const BRISK: &str = "modules:
   default:
     probe_interval: 1s
-    collectors: {tables: {interval: 1s}, database_size: {interval: 1s}}
+    collectors:
+      database_size: {interval: 1s}
+      indexes: {interval: 1s}
+      sequences: {interval: 1s}
+      statio: {interval: 1s}
+      tables: {interval: 1s}
 ";
 
 /// Long enough for a step on a busy machine.

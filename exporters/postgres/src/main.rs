@@ -8,7 +8,6 @@ mod error;
 mod grants;
 mod log;
 mod options;
-mod replication;
 mod service;
 mod session;
 mod state;

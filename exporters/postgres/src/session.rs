@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use futures_util::TryStreamExt as _;
@@ -18,15 +18,10 @@ use tokio_postgres::{Client, NoTls, SimpleQueryMessage, Statement};
 use crate::error::convert;
 use crate::log::{LogFacts, LogPlace};
 use crate::options::{APPLICATION_NAME, Options};
-use crate::replication::replay::Memory;
 use crate::wire;
 
 /// PostgreSQL versions as server_version_num has them.
 pub const V14: u32 = 140_000;
-/// See `V14`.
-pub const V15: u32 = 150_000;
-/// See `V14`.
-pub const V17: u32 = 170_000;
 
 /// Most rows of one answer.
 const MAX_ROWS: usize = 100_000;
@@ -69,8 +64,6 @@ pub struct Pg {
     prepared: Mutex<HashMap<&'static str, Statement>>,
     /// What is known of the server.
     pub facts: Facts,
-    /// What is kept of a standby's replay beyond this session.
-    pub replay: Arc<Memory>,
 }
 
 /// Sent once after login. The facts stand in one row of text.
@@ -125,7 +118,6 @@ impl Pg {
             standby: AtomicBool::new(standby),
             prepared: Mutex::default(),
             facts,
-            replay: Arc::default(),
         })
     }
 

@@ -1,14 +1,13 @@
 //! What outlives the sessions of one target: the version last seen, the server's process, and the tail of its log.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use sage_common::footprint;
 
 use crate::log::{LogFacts, SlowLog};
 use crate::options::Options;
-use crate::replication::replay::Memory;
 use crate::session::Facts;
 
 /// Time between two looks at the log.
@@ -22,7 +21,6 @@ pub struct State {
     postmaster: Mutex<Option<(u32, SystemTime)>>,
     log: Mutex<Option<SlowLog>>,
     writes_slow: AtomicBool,
-    replay: Arc<Memory>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -38,7 +36,6 @@ impl State {
             version: Mutex::default(),
             postmaster: Mutex::default(),
             writes_slow: AtomicBool::new(true),
-            replay: Arc::default(),
             log: Mutex::new(options.log_file.as_deref().map(SlowLog::new)),
         }
     }
@@ -84,11 +81,6 @@ impl State {
     /// The server's first process and when it was started, where it runs on this machine.
     pub fn postmaster(&self) -> Option<(u32, SystemTime)> {
         *lock(&self.postmaster)
-    }
-
-    /// What is kept of the standby's replay between sessions.
-    pub fn replay(&self) -> Arc<Memory> {
-        Arc::clone(&self.replay)
     }
 
     /// Whether the server writes slow statements to its log, as far as it has said.

@@ -1,36 +1,33 @@
 //! The table of collectors: one line each, sorted by name.
 
 pub mod activity;
-pub mod cluster;
 pub mod database;
 pub mod database_size;
 pub mod footprint;
+pub mod indexes;
 pub mod locks;
+mod ranked;
 pub mod replication;
-pub mod replication_slots;
+pub mod sequences;
 pub mod settings;
 pub mod slow_queries;
-pub mod standbys;
-pub mod subscriptions;
+pub mod statio;
 pub mod tables;
-pub mod wal_receiver;
 
 use crate::service::Postgres;
 
 sage_common::collectors! {
     Postgres;
     activity: activity::Activity,
-    cluster: cluster::Cluster,
     database: database::Database,
     database_size: database_size::DatabaseSize,
     footprint: footprint::Footprint,
+    indexes: indexes::Indexes,
     locks: locks::Locks,
     replication: replication::Replication,
-    replication_slots: replication_slots::ReplicationSlots,
+    sequences: sequences::Sequences,
     settings: settings::Settings,
     slow_queries: slow_queries::SlowQueries,
-    standbys: standbys::Standbys,
-    subscriptions: subscriptions::Subscriptions,
+    statio: statio::Statio,
     tables: tables::Tables,
-    wal_receiver: wal_receiver::WalReceiver,
 }
