@@ -10,6 +10,7 @@ mod log;
 mod options;
 mod service;
 mod session;
+mod sqltext;
 mod state;
 mod wire;
 

@@ -1,6 +1,7 @@
 //! The commands of this exporter beside those of all.
 
 mod grants;
+mod now;
 
 use clap::Subcommand;
 use sage_common::command::{Failure, OwnCommand, Setup};
@@ -10,6 +11,8 @@ use crate::service::Postgres;
 /// See the file.
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// Print what an engineer asks first: who runs, who waits for whom, the longest transactions
+    Now(now::Args),
     /// Print the SQL that makes the role with no more rights than the enabled collectors need
     Grants(grants::Args),
 }
@@ -17,6 +20,7 @@ pub enum Command {
 impl OwnCommand<Postgres> for Command {
     async fn run(self, setup: Setup<Postgres>) -> Result<(), Failure> {
         match self {
+            Self::Now(args) => now::run(args, &setup).await,
             Self::Grants(args) => grants::run(args, &setup).await,
         }
     }

@@ -248,6 +248,15 @@ impl Postgres {
         self.pgbench(database, 1, rate, &["-f", &file.to_string_lossy()])
     }
 
+    /// Runs a script of pgbench's in `clients` connections until dropped, as often as each of them can.
+    ///
+    /// # Panics
+    /// When pgbench cannot be started.
+    pub fn pgbench_crowd(&self, database: &str, clients: u32, script: &str) -> Background {
+        let file = self.folder.write("crowd.sql", script);
+        self.pgbench(database, clients, f64::from(clients) * 100.0, &["-f", &file.to_string_lossy()])
+    }
+
     fn pgbench(&self, database: &str, clients: u32, rate: f64, script: &[&str]) -> Background {
         let mut command = self.client("pgbench", database);
         command.env("PGAPPNAME", "pgbench").args(["-n", "-T", "864000"]).args(script);
