@@ -64,6 +64,11 @@ pub(crate) async fn timed_run<S: Service, T>(entry: &Entry<S>, run: &dyn Run<T>,
     match result {
         Ok(Ok(Ok(()))) => {
             report.series = sink.series();
+            if let Some(why) = sink.found_nothing() {
+                report.status = Status::NotHere;
+                report.note = Some(why.to_owned());
+                return Part { report, sink, cut };
+            }
             if report.series == 0 {
                 report.status = Status::Empty;
             }

@@ -1,4 +1,5 @@
-//! What a collector says beside its samples: what it lacks, what of it failed, what it could read with more rights.
+//! What a collector says beside its samples: what it lacks, what of it failed, what it could read with more rights, or that
+//! there is nothing to read.
 
 use super::Sink;
 use crate::error::ErrorKind;
@@ -8,6 +9,7 @@ pub(super) struct Notes {
     lacks: Option<&'static str>,
     flaw: Option<(ErrorKind, String)>,
     more: Option<&'static str>,
+    not_here: Option<&'static str>,
 }
 
 impl Sink {
@@ -38,5 +40,15 @@ impl Sink {
 
     pub(crate) const fn wants(&self) -> Option<&'static str> {
         self.notes.more
+    }
+
+    /// Says that the server has nothing to read, and why, where only a question to it could tell (`Support::NotHere`).
+    pub fn not_here(&mut self, why: &'static str) {
+        self.notes.not_here = Some(why);
+    }
+
+    /// Why there is nothing to read, if nothing was written either.
+    pub(crate) fn found_nothing(&self) -> Option<&'static str> {
+        self.notes.not_here.filter(|_| self.series == 0)
     }
 }
