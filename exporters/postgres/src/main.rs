@@ -3,11 +3,14 @@
 mod advice;
 mod collectors;
 mod commands;
+mod details;
 mod dsn;
 mod error;
+mod extension;
 mod grants;
 mod log;
 mod options;
+mod rest;
 mod service;
 mod session;
 mod sqltext;

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::TryStreamExt as _;
 use sage_common::error::{CollectError, ErrorKind};
-use sage_common::service::Phases;
+use sage_common::service::{Phases, TargetOptions as _};
 use sage_common::tasks::Driver;
 use tokio_postgres::types::{FromSql, ToSql};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage, Statement};
@@ -22,6 +22,10 @@ use crate::wire;
 
 /// PostgreSQL versions as server_version_num has them.
 pub const V14: u32 = 140_000;
+pub const V15: u32 = 150_000;
+pub const V16: u32 = 160_000;
+pub const V17: u32 = 170_000;
+pub const V18: u32 = 180_000;
 
 /// Most rows of one answer.
 const MAX_ROWS: usize = 100_000;
@@ -52,6 +56,8 @@ pub struct Facts {
     pub reads_log_file: bool,
     /// Sessions that ordinary users can have at most; it takes a restart to change.
     pub connections_max: u32,
+    /// When the certificate ends that the server showed, as a Unix time; nothing without TLS.
+    pub certificate_end: Option<i64>,
 }
 
 /// An open, authenticated session.
@@ -61,7 +67,7 @@ pub struct Pg {
     options: Options,
     told: AtomicU64,
     standby: AtomicBool,
-    prepared: Mutex<HashMap<&'static str, Statement>>,
+    prepared: Mutex<HashMap<String, Statement>>,
     /// What is known of the server.
     pub facts: Facts,
 }
@@ -91,6 +97,7 @@ impl Pg {
             config.password(secret.read()?);
         }
         let stream = wire::open(options, phases).await?;
+        let certificate_end = stream.certificate_end();
         let context = || format!("log in to database {database} as {}", options.user);
         let (client, connection) = config.connect_raw(stream, NoTls).await.map_err(|e| {
             let mut error = convert(context(), e);
@@ -107,8 +114,8 @@ impl Pg {
         });
         phases.end("login");
         let answer = greet(&client).await?;
-        let (facts, standby) =
-            read_facts(&answer).ok_or_else(|| CollectError::new(ErrorKind::Decode, "the server does not say who it is"))?;
+        let (facts, standby) = read_facts(&answer, certificate_end)
+            .ok_or_else(|| CollectError::new(ErrorKind::Decode, "the server does not say who it is"))?;
         phases.end("request");
         Ok(Self {
             client,
@@ -124,6 +131,11 @@ impl Pg {
     /// True while the server is in recovery, as of the last request.
     pub fn is_standby(&self) -> bool {
         self.standby.load(Ordering::Relaxed)
+    }
+
+    /// Address and user of the server: the same for all sessions of a target.
+    pub fn target(&self) -> String {
+        self.options.budget_key()
     }
 
     /// The trivial round trip: is the server in recovery (it may have been promoted), and where is its log?
@@ -173,7 +185,7 @@ impl Pg {
     ///
     /// # Errors
     /// The server's error; `Limit` when there are more rows or bytes than we take.
-    pub async fn rows(&self, sql: &'static str) -> Result<Vec<Row>, CollectError> {
+    pub async fn rows(&self, sql: &str) -> Result<Vec<Row>, CollectError> {
         self.rows_with(sql, &[]).await
     }
 
@@ -181,7 +193,7 @@ impl Pg {
     ///
     /// # Errors
     /// As `rows`.
-    pub async fn rows_with(&self, sql: &'static str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, CollectError> {
+    pub async fn rows_with(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, CollectError> {
         let statement = self.prepare(sql).await?;
         let result = async {
             let mut stream = std::pin::pin!(self.client.query_raw(&statement, params.iter().copied()).await?);
@@ -210,17 +222,17 @@ impl Pg {
     ///
     /// # Errors
     /// As `rows`; `Decode` when there is none.
-    pub async fn one(&self, sql: &'static str) -> Result<Row, CollectError> {
+    pub async fn one(&self, sql: &str) -> Result<Row, CollectError> {
         self.rows(sql).await?.into_iter().next().ok_or_else(|| CollectError::new(ErrorKind::Decode, "the answer has no row"))
     }
 
-    async fn prepare(&self, sql: &'static str) -> Result<Statement, CollectError> {
+    async fn prepare(&self, sql: &str) -> Result<Statement, CollectError> {
         let known = self.prepared.lock().unwrap_or_else(PoisonError::into_inner).get(sql).cloned();
         if let Some(statement) = known {
             return Ok(statement);
         }
         let statement = self.client.prepare(sql).await.map_err(|e| convert("prepare", e))?;
-        self.prepared.lock().unwrap_or_else(PoisonError::into_inner).insert(sql, statement.clone());
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner).insert(sql.to_owned(), statement.clone());
         Ok(statement)
     }
 
@@ -280,7 +292,7 @@ async fn greet(client: &Client) -> Result<Vec<SimpleQueryMessage>, CollectError>
     Ok(answer)
 }
 
-fn read_facts(answer: &[SimpleQueryMessage]) -> Option<(Facts, bool)> {
+fn read_facts(answer: &[SimpleQueryMessage], certificate_end: Option<i64>) -> Option<(Facts, bool)> {
     let row = answer.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => Some(row),
         _ => None,
@@ -296,6 +308,7 @@ fn read_facts(answer: &[SimpleQueryMessage]) -> Option<(Facts, bool)> {
         reads_settings: yes(6),
         reads_log_file: yes(7),
         connections_max: text(8)?.parse().ok()?,
+        certificate_end,
     };
     Some((facts, yes(4)))
 }

@@ -21,6 +21,7 @@ pub struct State {
     postmaster: Mutex<Option<(u32, SystemTime)>>,
     log: Mutex<Option<SlowLog>>,
     writes_slow: AtomicBool,
+    certificate_end: Mutex<Option<i64>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -36,6 +37,7 @@ impl State {
             version: Mutex::default(),
             postmaster: Mutex::default(),
             writes_slow: AtomicBool::new(true),
+            certificate_end: Mutex::default(),
             log: Mutex::new(options.log_file.as_deref().map(SlowLog::new)),
         }
     }
@@ -43,6 +45,7 @@ impl State {
     /// Notes what a new session says of the server.
     pub fn learn(&self, facts: &Facts) {
         *lock(&self.version) = Some((facts.version_text.clone(), facts.version));
+        *lock(&self.certificate_end) = facts.certificate_end;
         if self.local {
             // The backend's parent is the postmaster, if the process numbers are those of this machine: the time of its
             // start tells.
@@ -81,6 +84,11 @@ impl State {
     /// The server's first process and when it was started, where it runs on this machine.
     pub fn postmaster(&self) -> Option<(u32, SystemTime)> {
         *lock(&self.postmaster)
+    }
+
+    /// When the certificate ends that the server showed at the last login, as a Unix time; nothing without TLS.
+    pub fn certificate_end(&self) -> Option<i64> {
+        *lock(&self.certificate_end)
     }
 
     /// Whether the server writes slow statements to its log, as far as it has said.

@@ -6,12 +6,15 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use sage_common::error::{CollectError, ErrorKind};
+use sage_common::net::tls::{Handshake, Shown};
 use sage_common::net::{dial, tls};
 use sage_common::service::Phases;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::options::{Options, SslMode};
 
@@ -32,6 +35,7 @@ pub struct Guard {
     /// Type and length of the next message, as far as they have come.
     header: [u8; 5],
     have: usize,
+    certificate_end: Option<i64>,
 }
 
 /// Opens the stream that `options` describe and marks the phases resolve, connect and tls.
@@ -58,8 +62,11 @@ pub async fn open(options: &Options, phases: &mut Phases) -> Result<Guard, Colle
     };
     let guard = match ask.await.map_err(|e| CollectError::io("ask the server for TLS", e))? {
         b'S' => {
-            let config = tls::client_config(&options.tls())?;
-            Guard::new(Box::new(tls::handshake(stream, config, &options.host).await?))
+            let shown = Arc::new(Shown::default());
+            let handshake = Handshake { shown: Some(Arc::clone(&shown)), ..Handshake::default() };
+            let config = tls::client_config_for(&options.tls(), handshake)?;
+            let stream = tls::handshake(stream, config, &options.host).await?;
+            Guard { certificate_end: first_end(&shown), ..Guard::new(Box::new(stream)) }
         }
         b'N' if mode == SslMode::Prefer => Guard::new(Box::new(stream)),
         b'N' => {
@@ -72,6 +79,12 @@ pub async fn open(options: &Options, phases: &mut Phases) -> Result<Guard, Colle
     };
     phases.end("tls");
     Ok(guard)
+}
+
+/// When the first of the certificates that the server showed ends, as a Unix time.
+fn first_end(shown: &Shown) -> Option<i64> {
+    let ends = |der: &[u8]| X509Certificate::from_der(der).ok().map(|(_, certificate)| certificate.validity().not_after.timestamp());
+    shown.chain().iter().filter_map(|der| ends(der)).min()
 }
 
 #[cfg(unix)]
@@ -90,7 +103,12 @@ async fn socket(_: &Options) -> Result<Box<dyn Stream>, CollectError> {
 
 impl Guard {
     fn new(stream: Box<dyn Stream>) -> Self {
-        Self { stream, left: 0, header: [0; 5], have: 0 }
+        Self { stream, left: 0, header: [0; 5], have: 0, certificate_end: None }
+    }
+
+    /// When the certificate ends that the server showed, as a Unix time; nothing without TLS.
+    pub fn certificate_end(&self) -> Option<i64> {
+        self.certificate_end
     }
 
     /// Follows the messages through newly read bytes.

@@ -1,7 +1,8 @@
 //! Counters of each database since its statistics were reset.
 //!
 //! From pg_stat_database, all versions, readable by everybody. Names as postgres_exporter has them, with counters typed
-//! as counters; the block times stay in milliseconds under the peer's names.
+//! as counters; the block times stay in milliseconds under the peer's names. Sessions and their times came with
+//! PostgreSQL 14. Checksum failures are told only where data checksums are on, those of shared objects as `_shared`.
 
 use sage_common::collector::{Collector, NoOptions};
 use sage_common::desc::Info;
@@ -9,7 +10,7 @@ use sage_common::error::CollectError;
 use sage_common::put;
 use sage_common::sink::Sink;
 
-use crate::session::Pg;
+use crate::session::{Pg, Row, V14};
 
 sage_common::metrics! {
     /// Sessions connected to the database (pg_stat_database.numbackends).
@@ -46,14 +47,41 @@ sage_common::metrics! {
     BLK_READ_TIME: Counter legacy "pg_stat_database_blk_read_time" [datid, datname];
     /// Milliseconds spent writing blocks, with track_io_timing (pg_stat_database.blk_write_time).
     BLK_WRITE_TIME: Counter legacy "pg_stat_database_blk_write_time" [datid, datname];
+    /// Pages whose checksum was wrong; absent where data checksums are off (pg_stat_database.checksum_failures).
+    CHECKSUM_FAILURES: Counter "pg_stat_database_checksum_failures_total" [datname];
+    /// When a checksum was last wrong, as a Unix time; absent when never (pg_stat_database.checksum_last_failure).
+    CHECKSUM_LAST: Gauge "pg_stat_database_checksum_last_failure_timestamp_seconds" [datname];
+    /// Sessions opened (pg_stat_database.sessions).
+    SESSIONS: Counter "pg_stat_database_sessions_total" [datname];
+    /// Sessions that ended otherwise than by their client's will: abandoned (client lost), fatal (error), killed (operator)
+    /// (pg_stat_database.sessions_*).
+    SESSIONS_LOST: Counter "pg_stat_database_sessions_lost_total" [datname, end];
+    /// Seconds that sessions lasted (pg_stat_database.session_time).
+    SESSION_TIME: Counter "pg_stat_database_session_time_seconds_total" [datname];
+    /// Seconds that sessions spent executing statements (pg_stat_database.active_time).
+    ACTIVE_TIME: Counter legacy "pg_stat_database_active_time_seconds_total" [datid, datname];
+    /// Seconds that sessions spent idle in a transaction (pg_stat_database.idle_in_transaction_time).
+    IDLE_TIME: Counter "pg_stat_database_idle_in_transaction_time_seconds_total" [datname];
 }
 
-/// The row with datid 0 stands for shared objects and has no name; the peer leaves it out as well.
-const SQL: &str = "
-SELECT datid, datname::text, numbackends::float8, extract(epoch FROM stats_reset)::float8,
-       xact_commit, xact_rollback, blks_read, blks_hit, tup_returned, tup_fetched, tup_inserted, tup_updated, tup_deleted,
-       conflicts, temp_files, temp_bytes, deadlocks, blk_read_time, blk_write_time
-FROM pg_stat_database WHERE datname IS NOT NULL";
+/// The columns of all versions; the macro adds those of some.
+macro_rules! sql {
+    ($more:literal) => {
+        concat!(
+            "SELECT datid, coalesce(datname::text, ''), numbackends::float8, extract(epoch FROM stats_reset)::float8,
+                    xact_commit, xact_rollback, blks_read, blks_hit, tup_returned, tup_fetched, tup_inserted, tup_updated, tup_deleted,
+                    conflicts, temp_files, temp_bytes, deadlocks, blk_read_time, blk_write_time,
+                    checksum_failures, extract(epoch FROM checksum_last_failure)::float8, ",
+            $more,
+            " FROM pg_stat_database"
+        )
+    };
+}
+
+const SQL_13: &str = sql!("NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::float8, NULL::float8, NULL::float8");
+const SQL_14: &str = sql!(
+    "sessions, sessions_abandoned, sessions_fatal, sessions_killed, session_time / 1e3, active_time / 1e3, idle_in_transaction_time / 1e3"
+);
 
 /// See the file.
 pub struct Database;
@@ -70,26 +98,44 @@ impl Collector for Database {
     }
 
     async fn collect(&self, session: &Pg, out: &mut Sink) -> Result<(), CollectError> {
-        for row in session.rows(SQL).await? {
-            let (datid, datname): (u32, String) = (row.get(0)?, row.get(1)?);
-            put!(out, NUMBACKENDS { datid, datname } = row.get::<f64>(2)?);
-            put!(out, STATS_RESET { datid, datname } = row.get::<Option<f64>>(3)?);
-            put!(out, XACT_COMMIT { datid, datname } = row.get::<i64>(4)?);
-            put!(out, XACT_ROLLBACK { datid, datname } = row.get::<i64>(5)?);
-            put!(out, BLKS_READ { datid, datname } = row.get::<i64>(6)?);
-            put!(out, BLKS_HIT { datid, datname } = row.get::<i64>(7)?);
-            put!(out, TUP_RETURNED { datid, datname } = row.get::<i64>(8)?);
-            put!(out, TUP_FETCHED { datid, datname } = row.get::<i64>(9)?);
-            put!(out, TUP_INSERTED { datid, datname } = row.get::<i64>(10)?);
-            put!(out, TUP_UPDATED { datid, datname } = row.get::<i64>(11)?);
-            put!(out, TUP_DELETED { datid, datname } = row.get::<i64>(12)?);
-            put!(out, CONFLICTS { datid, datname } = row.get::<i64>(13)?);
-            put!(out, TEMP_FILES { datid, datname } = row.get::<i64>(14)?);
-            put!(out, TEMP_BYTES { datid, datname } = row.get::<i64>(15)?);
-            put!(out, DEADLOCKS { datid, datname } = row.get::<i64>(16)?);
-            put!(out, BLK_READ_TIME { datid, datname } = row.get::<f64>(17)?);
-            put!(out, BLK_WRITE_TIME { datid, datname } = row.get::<f64>(18)?);
+        for row in session.rows(if session.facts.version >= V14 { SQL_14 } else { SQL_13 }).await? {
+            let (datid, datname): (u32, &str) = (row.get(0)?, row.get(1)?);
+            let is_shared = datname.is_empty();
+            put!(out, CHECKSUM_FAILURES { datname: if is_shared { "_shared" } else { datname } } = row.get::<Option<i64>>(19)?);
+            put!(out, CHECKSUM_LAST { datname: if is_shared { "_shared" } else { datname } } = row.get::<Option<f64>>(20)?);
+            // Of shared objects the peer tells nothing else.
+            if !is_shared {
+                write(&row, datid, datname, out)?;
+            }
         }
         Ok(())
     }
+}
+
+fn write(row: &Row, datid: u32, datname: &str, out: &mut Sink) -> Result<(), CollectError> {
+    put!(out, NUMBACKENDS { datid, datname } = row.get::<f64>(2)?);
+    put!(out, STATS_RESET { datid, datname } = row.get::<Option<f64>>(3)?);
+    put!(out, XACT_COMMIT { datid, datname } = row.get::<i64>(4)?);
+    put!(out, XACT_ROLLBACK { datid, datname } = row.get::<i64>(5)?);
+    put!(out, BLKS_READ { datid, datname } = row.get::<i64>(6)?);
+    put!(out, BLKS_HIT { datid, datname } = row.get::<i64>(7)?);
+    put!(out, TUP_RETURNED { datid, datname } = row.get::<i64>(8)?);
+    put!(out, TUP_FETCHED { datid, datname } = row.get::<i64>(9)?);
+    put!(out, TUP_INSERTED { datid, datname } = row.get::<i64>(10)?);
+    put!(out, TUP_UPDATED { datid, datname } = row.get::<i64>(11)?);
+    put!(out, TUP_DELETED { datid, datname } = row.get::<i64>(12)?);
+    put!(out, CONFLICTS { datid, datname } = row.get::<i64>(13)?);
+    put!(out, TEMP_FILES { datid, datname } = row.get::<i64>(14)?);
+    put!(out, TEMP_BYTES { datid, datname } = row.get::<i64>(15)?);
+    put!(out, DEADLOCKS { datid, datname } = row.get::<i64>(16)?);
+    put!(out, BLK_READ_TIME { datid, datname } = row.get::<f64>(17)?);
+    put!(out, BLK_WRITE_TIME { datid, datname } = row.get::<f64>(18)?);
+    put!(out, SESSIONS { datname } = row.get::<Option<i64>>(21)?);
+    put!(out, SESSIONS_LOST { datname, end: "abandoned" } = row.get::<Option<i64>>(22)?);
+    put!(out, SESSIONS_LOST { datname, end: "fatal" } = row.get::<Option<i64>>(23)?);
+    put!(out, SESSIONS_LOST { datname, end: "killed" } = row.get::<Option<i64>>(24)?);
+    put!(out, SESSION_TIME { datname } = row.get::<Option<f64>>(25)?);
+    put!(out, ACTIVE_TIME { datid, datname } = row.get::<Option<f64>>(26)?);
+    put!(out, IDLE_TIME { datname } = row.get::<Option<f64>>(27)?);
+    Ok(())
 }
