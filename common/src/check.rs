@@ -87,6 +87,13 @@ impl CheckResult {
             let result = login.error.map_or("ok", |kind| kind.as_str());
             rows.push(Row::new("login", result, total, 0, phases.collect::<Vec<_>>().join(", "), login.error.is_none()));
         }
+        if let Some(write) = &report.write {
+            let total = milliseconds(write.phases.iter().map(|(_, time)| *time).sum());
+            let phases =
+                write.phases.iter().map(|(phase, time)| format!("{phase} {:.1}", milliseconds(*time))).collect::<Vec<_>>().join(", ");
+            let (result, note) = write.error.as_ref().map_or(("ok", phases), |(kind, note)| (kind.as_str(), note.clone()));
+            rows.push(Row::new("write", result, total, 0, note, write.error.is_none()));
+        }
         for c in &report.collectors {
             let result = match c.status {
                 Status::Ok => "ok",

@@ -93,6 +93,9 @@ pub struct ModuleConfig<S: Service> {
     pub timeout: Span,
     /// Time between two fresh logins; default 30s.
     pub probe_interval: Span,
+    /// Time between two writes of the write probe; nothing said means none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub write_interval: Option<Span>,
     /// Most series of one page; default 15000.
     pub max_series: usize,
     /// Collectors and their options.
@@ -104,6 +107,7 @@ impl<S: Service> Default for ModuleConfig<S> {
         Self {
             timeout: Span(Duration::from_secs(60)),
             probe_interval: Span(Duration::from_secs(30)),
+            write_interval: None,
             max_series: 15_000,
             collectors: S::Collectors::default(),
         }
@@ -126,10 +130,18 @@ impl<S: Service> ModuleConfig<S> {
             return Err(Invalid::new(format!("module {name}: probe_interval must be at least 1s"))
                 .hint("each probe is a login, and a line in the server's log: 30s is the default"));
         }
+        if self.write_interval.is_some_and(|span| span.0 < SHORTEST_PROBE_INTERVAL) {
+            return Err(Invalid::new(format!("module {name}: write_interval must be at least 1s"))
+                .hint("each write is a login and a commit: 30s is often enough"));
+        }
+        if self.write_interval.is_some() && !S::WRITES {
+            return Err(Invalid::new(format!("module {name}: the exporter for {} has no write probe", S::META.product)));
+        }
         Ok(Module {
             name: name.to_owned(),
             timeout: self.timeout.0,
             probe_interval: self.probe_interval.0,
+            write_interval: self.write_interval.map(|span| span.0),
             max_series: self.max_series,
             entries: self.collectors.build().map_err(|e| Invalid { message: format!("module {name}: {}", e.message), hint: e.hint })?,
         })

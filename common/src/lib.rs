@@ -39,3 +39,4 @@ pub mod tail;
 pub mod tasks;
 pub mod timer;
 pub mod walk;
+pub mod write;

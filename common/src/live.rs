@@ -1,4 +1,5 @@
-//! What lives between the scrapes of one target: its budget, the results on timers, the last login, the walk, the log's state.
+//! What lives between the scrapes of one target: its budget, the results on timers, the last login and write, the walk, the
+//! log's state.
 
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use crate::report::Journal;
 use crate::service::{Service, Target};
 use crate::timer::Timer;
 use crate::walk::Progress;
+use crate::write::LastWrite;
 
 /// A target with all that lives between its scrapes.
 pub struct Live<S: Service> {
@@ -17,6 +19,8 @@ pub struct Live<S: Service> {
     pub budget: Arc<Budget<S>>,
     /// The last fresh login.
     pub login: LastLogin,
+    /// The last write of the write probe.
+    pub write: LastWrite,
     /// Results of the collectors on a timer.
     pub timer: Timer<S>,
     /// How the walk over the databases does.

@@ -13,6 +13,8 @@ pub struct Module<S: Service> {
     pub timeout: Duration,
     /// Time between two fresh logins.
     pub probe_interval: Duration,
+    /// Time between two writes of the write probe; `None`: it is not asked for.
+    pub write_interval: Option<Duration>,
     /// Most series of one page.
     pub max_series: usize,
     /// All collectors.

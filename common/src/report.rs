@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::error::{CollectError, ErrorKind};
 use crate::put;
 use crate::sink::Sink;
+use crate::write::Written;
 
 crate::metrics! {
     /// 1 when the server answered a request of ours in this scrape, over the warm or a fresh connection, else 0.
@@ -35,7 +36,7 @@ crate::metrics! {
     WALK_AGE: Gauge "sage_walk_age_seconds" [];
     /// Databases that the walk under way has still to visit; 0 while none is under way.
     WALK_LEFT: Gauge "sage_walk_members_left" [];
-    /// 1 while something fails, with the reason from a closed set; collector is also connect or login.
+    /// 1 while something fails, with the reason from a closed set; collector is also connect, login or write.
     ERROR: Gauge "sage_error" [collector, reason];
     /// 1 when the last fresh connect, login and trivial request succeeded, else 0.
     LOGIN_SUCCESS: Gauge "sage_login_success" [];
@@ -43,7 +44,13 @@ crate::metrics! {
     LOGIN_DURATION: Gauge "sage_login_duration_seconds" [phase];
     /// Time since the last fresh login, in seconds.
     LOGIN_AGE: Gauge "sage_login_age_seconds" [];
-    /// Connections of the exporter to this server: warm (kept between scrapes) and spare (login probe, databases).
+    /// 1 when the last write of the write probe succeeded, else 0; absent where it is not asked for and on standbys.
+    WRITE_SUCCESS: Gauge "sage_write_success" [];
+    /// Time of each phase of the last write of the write probe, in seconds: update, commit.
+    WRITE_DURATION: Gauge "sage_write_duration_seconds" [phase];
+    /// Time since the last write of the write probe ended or was given up, in seconds.
+    WRITE_AGE: Gauge "sage_write_age_seconds" [];
+    /// Connections of the exporter to this server: warm (kept between scrapes) and spare (login and write probe, databases).
     CONNECTIONS: Gauge "sage_connections" [state];
     /// Series of this family that were left out of this page: over a limit, or sent twice by the server.
     SERIES_DROPPED: Gauge "sage_series_dropped" [family];
@@ -168,6 +175,8 @@ pub struct Report {
     pub failures: Vec<Failure>,
     /// The last fresh login.
     pub login: Option<Login>,
+    /// The last write, where the module asks for the write probe.
+    pub write: Option<Written>,
     /// How long the scrape took.
     pub duration: Duration,
     /// Whether the warm and the spare slot are in use.
@@ -212,6 +221,16 @@ impl Report {
             put!(out, WALK_DURATION {} = walk.last.map(|(_, took)| took));
             put!(out, WALK_AGE {} = walk.last.map(|(ended, _)| ended.elapsed()));
             put!(out, WALK_LEFT {} = walk.left);
+        }
+        if let Some(write) = &self.write {
+            put!(out, WRITE_SUCCESS {} = write.error.is_none());
+            put!(out, WRITE_AGE {} = write.at.elapsed());
+            for (phase, time) in &write.phases {
+                put!(out, WRITE_DURATION { phase } = *time);
+            }
+            if let Some((reason, _)) = &write.error {
+                put!(out, ERROR { collector: "write", reason } = 1);
+            }
         }
         for c in &self.collectors {
             let collector = c.name;

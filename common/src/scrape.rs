@@ -56,6 +56,7 @@ pub async fn scrape<S: Service>(live: &Live<S>, module: &Arc<Module<S>>, selecte
     report.walk = entries.iter().any(|entry| entry.about.scope == Scope::Database).then(|| live.walk.get());
     page.lift_limit();
     report.login = live.login.get();
+    report.write = live.write.get().filter(|_| module.write_interval.is_some());
     report.connections = live.budget.in_use();
     report.duration = started.elapsed();
     report.write(&mut page);
@@ -96,7 +97,8 @@ async fn remote<S: Service>(live: &Live<S>, module: &Arc<Module<S>>, entries: &[
     }
     if lease.session().is_some() {
         let probe = async {
-            if !fresh && live.login.due(module.probe_interval) {
+            // A write that hangs may keep the spare slot for long; the next scrape tries the login again.
+            if !fresh && live.login.due(module.probe_interval) && !live.write.is_busy() {
                 probe_login(live, deadline).await;
             }
         };
@@ -205,6 +207,8 @@ fn tell<S: Service>(live: &Live<S>, report: &Report) {
         let login = report.login.as_ref().and_then(|l| l.error);
         live.journal.note(target, "login", login.map(|kind| (kind, "a fresh login fails while the warm session works")));
     }
+    let write = report.write.as_ref().and_then(|write| write.error.as_ref());
+    live.journal.note(target, "write", write.map(|(kind, note)| (*kind, note.as_str())));
     for c in &report.collectors {
         // Without a connection every collector fails; that was said once already.
         if connect.is_none() {

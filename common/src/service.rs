@@ -13,7 +13,7 @@ use crate::check::Advice;
 use crate::collector::Table;
 use crate::command::OwnCommand;
 use crate::desc::Info;
-use crate::error::{CollectError, Invalid};
+use crate::error::{CollectError, ErrorKind, Invalid};
 use crate::report::Report;
 use crate::sink::Sink;
 use crate::tasks::Tasks;
@@ -98,6 +98,31 @@ pub trait Service: Sized + Send + Sync + 'static {
         async { Ok(Vec::new()) }
     }
 
+    /// True where `write` is more than the default, so that a module may ask for it.
+    const WRITES: bool = false;
+    /// What to do when a write of the probe does not end.
+    const LATE_HINT: &'static str = "";
+
+    /// The write probe: changes the one row that is the exporter's own and commits it, over a session opened for this alone.
+    /// Marks the phases update and commit. False, with nothing done, on a server that must not be written to.
+    fn write(session: &Self::Session, phases: &mut Phases) -> impl Future<Output = Result<bool, CollectError>> + Send {
+        let _ = (session, phases);
+        async { Ok(false) }
+    }
+
+    /// The server's own name of the session's backend.
+    fn backend(session: &Self::Session) -> u64 {
+        let _ = session;
+        0
+    }
+
+    /// Asked over the warm session about a write that is late: what its backend waits for, or `None` once it is gone. With
+    /// `cancel` the server is told to end what it does.
+    fn lingers(warm: &Self::Session, backend: u64, cancel: bool) -> impl Future<Output = Result<Option<ErrorKind>, CollectError>> + Send {
+        let _ = (warm, backend, cancel);
+        async { Ok(None) }
+    }
+
     /// Writes the peer's own self metrics (`pg_up` and the like).
     fn compat(report: &Report, state: &Self::State, out: &mut Sink) {
         let _ = (report, state, out);
@@ -155,6 +180,11 @@ impl Phases {
         let now = Instant::now();
         self.done.push((phase, now - self.last));
         self.last = now;
+    }
+
+    /// What comes now begins here: the time since the last phase belongs to none.
+    pub fn restart(&mut self) {
+        self.last = Instant::now();
     }
 
     /// The phases that ended.

@@ -26,6 +26,7 @@ use crate::sink::{NO_LIMIT, Sink};
 use crate::tasks::Tasks;
 use crate::timer::Timer;
 use crate::walk;
+use crate::write;
 
 /// The name of the target and module that a configuration without names has.
 const DEFAULT: &str = "default";
@@ -79,6 +80,9 @@ impl<S: Service> ServiceApp<S> {
         let module = self.module(ask.one("module")?)?;
         let selected = Self::select(module, ask)?;
         let deadline = ask.deadline(self.offset, module.timeout);
+        if let Some(interval) = module.write_interval {
+            live.write.asked(interval);
+        }
         let key = (live.target.name.clone(), module.name.clone(), selected.clone());
         let (work, _joined) = self.flight.join(key, || {
             let (live, module) = (Arc::clone(live), Arc::clone(module));
@@ -163,6 +167,9 @@ impl<S: Service> App for ServiceApp<S> {
             let first = scrape(live, module, &[], deadline).await.1;
             if first.up {
                 deadline.run(walk::round(live, module, &timed, false)).await.ok();
+                if module.write_interval.is_some() {
+                    deadline.run(write::once(live)).await.ok();
+                }
             }
             let (_, mut report) = scrape(live, module, &enabled, deadline).await;
             for c in report.collectors.iter_mut().filter(|c| c.status == Status::Pending) {
@@ -237,12 +244,15 @@ impl<S: Service> Program for ServiceApp<S> {
                 budget: budgets.of(options.budget_key()),
                 target: Target { name: name.clone(), options: options.clone(), state: S::start(name, options, &tasks)? },
                 login: Default::default(),
+                write: Default::default(),
                 timer: Timer::default(),
                 walk: Default::default(),
                 journal: Journal::default(),
             });
             let walked = Arc::clone(&live);
             tasks.keep("walk", move || walk::walk(Arc::clone(&walked)));
+            let written = Arc::clone(&live);
+            tasks.keep("write", move || write::keep(Arc::clone(&written)));
             targets.push(live);
         }
         Ok(Self { config, targets, modules, flight: Flight::default(), offset: common.timeout_offset.0, _tasks: tasks })

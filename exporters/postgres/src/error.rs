@@ -9,11 +9,19 @@ use tokio_postgres::error::SqlState;
 
 /// The database that was asked for does not exist.
 pub const NO_DATABASE: &str = "no_database";
+/// The server takes no writes.
+pub const READ_ONLY: &str = "read_only";
+/// No space is left on the server's disk.
+pub const DISK_FULL: &str = "disk_full";
+/// A commit waits for a synchronous standby that does not answer.
+pub const SYNC_STANDBY: &str = "sync_standby";
 
 /// What an SQLSTATE means to us.
 fn kind_of(code: &SqlState) -> ErrorKind {
     match code.code() {
         "3D000" => ErrorKind::Product(NO_DATABASE),
+        "25006" => ErrorKind::Product(READ_ONLY),
+        "53100" => ErrorKind::Product(DISK_FULL),
         "42501" => ErrorKind::Permission,
         // cannot_connect_now, admin_shutdown, crash_shutdown
         "57P03" | "57P01" | "57P02" => ErrorKind::Starting,
@@ -36,6 +44,8 @@ fn hint_of(code: &SqlState) -> Option<&'static str> {
         "3D000" => "connect to a database that exists: set `database` (usually postgres)",
         "42501" => "GRANT pg_monitor TO the monitoring role",
         "53300" => "all connection slots are taken: see pg_stat_activity for who holds them; max_connections needs a restart",
+        "25006" => "the server takes no writes: see default_transaction_read_only, and why it was set",
+        "53100" => "no space is left where the server writes: free or add some; look at its log for the file",
         "57P03" => "the server is starting up or in recovery: wait, and look at its log",
         "55P03" => "somebody holds an exclusive lock on what this collector reads: see pg_locks",
         _ => return None,
@@ -60,6 +70,12 @@ pub fn convert(context: impl Into<String>, error: tokio_postgres::Error) -> Coll
     CollectError::new(kind, context).caused_by(error)
 }
 
+/// True when what was asked for is not there: no such schema, table or column.
+pub fn is_missing(error: &CollectError) -> bool {
+    let code = error.source().and_then(|cause| cause.downcast_ref::<tokio_postgres::Error>()).and_then(tokio_postgres::Error::code);
+    code.is_some_and(|code| matches!(code.code(), "3F000" | "42P01" | "42703"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +89,8 @@ mod tests {
             ("42501", "permission"),
             ("53300", "overloaded"),
             ("53200", "overloaded"),
+            ("53100", DISK_FULL),
+            ("25006", READ_ONLY),
             ("57P03", "starting"),
             ("57014", "timeout"),
             ("55P03", "timeout"),
@@ -85,7 +103,7 @@ mod tests {
 
     #[test]
     fn what_an_operator_can_mend_has_a_hint() {
-        for code in ["28P01", "28000", "3D000", "42501", "53300"] {
+        for code in ["28P01", "28000", "3D000", "42501", "53100", "25006", "53300"] {
             assert!(hint_of(&SqlState::from_code(code)).is_some(), "{code}");
         }
     }

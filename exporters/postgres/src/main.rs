@@ -16,6 +16,7 @@ mod session;
 mod sqltext;
 mod state;
 mod wire;
+mod write;
 
 use std::process::ExitCode;
 

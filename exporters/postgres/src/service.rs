@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sage_common::check::Advice;
 use sage_common::desc::Info;
-use sage_common::error::{CollectError, Invalid};
+use sage_common::error::{CollectError, ErrorKind, Invalid};
 use sage_common::put;
 use sage_common::report::{Report, Status};
 use sage_common::service::{Meta, Phases, Service, Target};
@@ -15,10 +15,11 @@ use std::sync::Arc;
 use crate::advice;
 use crate::collectors::Collectors;
 use crate::commands::Command;
-use crate::error::NO_DATABASE;
+use crate::error::{DISK_FULL, NO_DATABASE, READ_ONLY, SYNC_STANDBY};
 use crate::options::{Flags, Options};
 use crate::session::Pg;
 use crate::state::{LOG_PACE, State};
+use crate::write;
 
 sage_common::metrics! {
     /// 1 when the server answered in this scrape, else 0; the peer's name for sage_up.
@@ -41,7 +42,7 @@ pub struct Postgres;
 impl Service for Postgres {
     const META: Meta =
         Meta { name: "postgres", product: "PostgreSQL", port: 9187, version: env!("CARGO_PKG_VERSION"), members: "databases" };
-    const REASONS: &'static [&'static str] = &[NO_DATABASE];
+    const REASONS: &'static [&'static str] = &[NO_DATABASE, READ_ONLY, DISK_FULL, SYNC_STANDBY];
     const COMPAT: &'static [Info] = METRICS;
     type Options = Options;
     type Collectors = Collectors;
@@ -108,6 +109,21 @@ impl Service for Postgres {
 
     async fn advise(session: &Pg) -> Result<Vec<Advice>, CollectError> {
         advice::of_role(session).await
+    }
+
+    const WRITES: bool = true;
+    const LATE_HINT: &'static str = write::LATE_HINT;
+
+    async fn write(session: &Pg, phases: &mut Phases) -> Result<bool, CollectError> {
+        write::write(session, phases).await
+    }
+
+    fn backend(session: &Pg) -> u64 {
+        u64::from(session.facts.backend_pid)
+    }
+
+    async fn lingers(warm: &Pg, backend: u64, cancel: bool) -> Result<Option<ErrorKind>, CollectError> {
+        write::lingers(warm, backend, cancel).await
     }
 
     fn compat(report: &Report, state: &State, out: &mut Sink) {

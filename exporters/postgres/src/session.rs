@@ -236,6 +236,14 @@ impl Pg {
         Ok(statement)
     }
 
+    /// Runs a statement that has no rows and returns how many it changed. It is not kept prepared.
+    ///
+    /// # Errors
+    /// As `rows`.
+    pub async fn execute(&self, sql: &'static str) -> Result<u64, CollectError> {
+        self.client.execute(sql, &[]).await.map_err(|e| convert("write", e))
+    }
+
     /// True while the session can take another statement.
     pub fn usable(&self) -> bool {
         !self.client.is_closed()

@@ -1,0 +1,71 @@
+//! The write probe of PostgreSQL: UPDATE and COMMIT of the one row of sage.write_probe, which grants/write-probe.sql makes.
+//!
+//! A COMMIT that waits for a synchronous standby heeds no statement_timeout, since that is switched off before the wait,
+//! and goes on when its client has left; the protocol's cancel ends it (the row is then committed on the primary alone).
+//! Source: PostgreSQL documentation, synchronous replication; pg_stat_activity.wait_event SyncRep.
+
+use sage_common::error::{CollectError, ErrorKind};
+use sage_common::service::Phases;
+
+use crate::error::{READ_ONLY, SYNC_STANDBY, is_missing};
+use crate::session::Pg;
+
+/// Where the table comes from.
+const NOT_PREPARED: &str = "run grants/write-probe.sql in the exporter's own database, as a superuser";
+/// For a write that does not end.
+pub const LATE_HINT: &str =
+    "see what sessions wait for (pg_stat_activity.wait_event); SyncRep: pg_stat_replication says whether the synchronous standby is there";
+
+/// Changes the row and commits it. False on a standby, which takes no writes by its nature.
+pub async fn write(session: &Pg, phases: &mut Phases) -> Result<bool, CollectError> {
+    if session.is_standby() {
+        return Ok(false);
+    }
+    // Our sessions are read-only by our own word. Back to what the server says, so that a server that takes no writes shows.
+    session.execute("RESET default_transaction_read_only").await?;
+    session.execute("BEGIN").await?;
+    let changed = match session.execute("UPDATE sage.write_probe SET written = clock_timestamp() WHERE id = 1").await {
+        Ok(changed) => changed,
+        Err(error) => return Err(explain(session, error).await),
+    };
+    if changed != 1 {
+        return Err(CollectError::new(ErrorKind::Permission, "the row of sage.write_probe is missing").hint(NOT_PREPARED));
+    }
+    phases.end("update");
+    session.execute("COMMIT").await?;
+    phases.end("commit");
+    Ok(true)
+}
+
+/// Tells our own setup from the server's: a table that is not there, and a role that was made read-only.
+async fn explain(session: &Pg, error: CollectError) -> CollectError {
+    const SOURCE: &str = "SELECT source FROM pg_settings WHERE name = 'default_transaction_read_only'";
+    if error.kind == ErrorKind::Product(READ_ONLY) {
+        let own = async {
+            session.execute("ROLLBACK").await?;
+            session.one(SOURCE).await?.get::<String>(0)
+        };
+        // Of the role, or of the role in this database.
+        if own.await.is_ok_and(|source| matches!(source.as_str(), "user" | "database user")) {
+            return CollectError::new(ErrorKind::Permission, "the role is read-only").hint(NOT_PREPARED).caused_by(error);
+        }
+        return error;
+    }
+    if error.kind == ErrorKind::Permission || is_missing(&error) {
+        return CollectError::new(ErrorKind::Permission, "sage.write_probe cannot be written").hint(NOT_PREPARED).caused_by(error);
+    }
+    error
+}
+
+/// What a late backend of ours waits for; `None` once it is gone. A role may cancel what its own backends do.
+pub async fn lingers(warm: &Pg, backend: u64, cancel: bool) -> Result<Option<ErrorKind>, CollectError> {
+    const SQL: &str = "SELECT wait_event, CASE WHEN $2 THEN pg_cancel_backend(pid) END FROM pg_stat_get_activity($1)
+        WHERE application_name = 'sage-postgres-exporter' AND pid <> pg_backend_pid()";
+    let pid = i32::try_from(backend).map_err(|e| CollectError::new(ErrorKind::Internal, "a process number").caused_by(e))?;
+    let rows = warm.rows_with(SQL, &[&pid, &cancel]).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    Ok(Some(match row.get::<Option<&str>>(0)? {
+        Some("SyncRep") => ErrorKind::Product(SYNC_STANDBY),
+        _ => ErrorKind::Timeout,
+    }))
+}
