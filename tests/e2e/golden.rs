@@ -49,7 +49,7 @@ fn holds_postgres(name: &str, server: &Postgres, role: &str, least: usize) {
 
 /// A primary with a database, a standby and a lock; the standby's page, too, where `standby` is true.
 fn postgres(version: Version, standby_too: bool, least: usize) {
-    let settings = vec!["autovacuum = off".to_owned(), "track_io_timing = on".to_owned()];
+    let settings = ["autovacuum = off", "track_io_timing = on", "wal_level = logical"].map(str::to_owned).to_vec();
     let server = Postgres::start(PostgresOptions { version, settings, ..PostgresOptions::default() });
     server.create_monitor(MONITOR, CANARY, 2);
     server.psql("create database shop").unwrap();
@@ -61,6 +61,11 @@ fn postgres(version: Version, standby_too: bool, least: usize) {
     server.psql_in("shop", &seed).unwrap();
     server.psql_in("shop", "vacuum analyze customer").unwrap();
     let standby = Postgres::start_standby(&server, PostgresOptions::default());
+    let slots = "select pg_create_physical_replication_slot('unused', true), pg_create_logical_replication_slot('logical', 'pgoutput')";
+    server.psql(slots).unwrap();
+    // It has nobody to connect to.
+    let subscription = "create subscription nowhere connection 'host=127.0.0.1 port=1' publication shop with (connect = false)";
+    server.psql_in("shop", subscription).unwrap();
     let major = version.major();
     if standby_too {
         let position = server.psql("select pg_current_wal_lsn()").unwrap();

@@ -25,17 +25,20 @@ pub const BUDGET: usize = 2;
 /// How a scraper says how long it waits.
 pub const TIMEOUT_HEADER: &str = "X-Prometheus-Scrape-Timeout-Seconds";
 /// The collectors that run unasked on every version and role.
-pub const COLLECTORS: [&str; 12] = [
+pub const COLLECTORS: [&str; 15] = [
     "activity",
+    "cluster",
     "database",
     "database_size",
     "footprint",
     "indexes",
     "locks",
     "replication",
+    "replication_slots",
     "sequences",
     "settings",
     "slow_queries",
+    "standbys",
     "statio",
     "tables",
 ];

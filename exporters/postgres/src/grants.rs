@@ -16,7 +16,7 @@ pub const CONNECTIONS: usize = 2 * sage_common::budget::CONNECTIONS;
 pub const MAINTAIN_CONNECTIONS: usize = 3;
 
 /// From this version on there is a right to vacuum without ownership (pg_maintain).
-pub const V17: u32 = 170_000;
+pub use crate::session::V17;
 
 /// What most collectors need.
 pub const MONITOR: Grant = Grant {

@@ -10,6 +10,7 @@ mod extension;
 mod grants;
 mod log;
 mod options;
+mod replication;
 mod rest;
 mod service;
 mod session;

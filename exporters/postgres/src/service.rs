@@ -72,7 +72,8 @@ impl Service for Postgres {
     }
 
     async fn connect(target: &Target<Self>, member: Option<&str>, phases: &mut Phases) -> Result<Pg, CollectError> {
-        let session = Pg::connect(&target.options, member.unwrap_or(&target.options.database), phases).await?;
+        let mut session = Pg::connect(&target.options, member.unwrap_or(&target.options.database), phases).await?;
+        session.replay = target.state.replay();
         target.state.learn(&session.facts);
         if member.is_none() {
             Self::request(&session, &target.state).await?;

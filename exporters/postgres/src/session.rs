@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use futures_util::TryStreamExt as _;
@@ -18,6 +18,7 @@ use tokio_postgres::{Client, NoTls, SimpleQueryMessage, Statement};
 use crate::error::convert;
 use crate::log::{LogFacts, LogPlace};
 use crate::options::{APPLICATION_NAME, Options};
+use crate::replication::replay::Memory;
 use crate::wire;
 
 /// PostgreSQL versions as server_version_num has them.
@@ -70,6 +71,8 @@ pub struct Pg {
     prepared: Mutex<HashMap<String, Statement>>,
     /// What is known of the server.
     pub facts: Facts,
+    /// What is kept of a standby's replay beyond this session.
+    pub replay: Arc<Memory>,
 }
 
 /// Sent once after login. The facts stand in one row of text.
@@ -125,6 +128,7 @@ impl Pg {
             standby: AtomicBool::new(standby),
             prepared: Mutex::default(),
             facts,
+            replay: Arc::default(),
         })
     }
 

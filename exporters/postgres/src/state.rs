@@ -1,13 +1,14 @@
 //! What outlives the sessions of one target: the version last seen, the server's process, and the tail of its log.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use sage_common::footprint;
 
 use crate::log::{LogFacts, SlowLog};
 use crate::options::Options;
+use crate::replication::replay::Memory;
 use crate::session::Facts;
 
 /// Time between two looks at the log.
@@ -22,6 +23,7 @@ pub struct State {
     log: Mutex<Option<SlowLog>>,
     writes_slow: AtomicBool,
     certificate_end: Mutex<Option<i64>>,
+    replay: Arc<Memory>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -38,6 +40,7 @@ impl State {
             postmaster: Mutex::default(),
             writes_slow: AtomicBool::new(true),
             certificate_end: Mutex::default(),
+            replay: Arc::default(),
             log: Mutex::new(options.log_file.as_deref().map(SlowLog::new)),
         }
     }
@@ -89,6 +92,11 @@ impl State {
     /// When the certificate ends that the server showed at the last login, as a Unix time; nothing without TLS.
     pub fn certificate_end(&self) -> Option<i64> {
         *lock(&self.certificate_end)
+    }
+
+    /// What is kept of the standby's replay between sessions.
+    pub fn replay(&self) -> Arc<Memory> {
+        Arc::clone(&self.replay)
     }
 
     /// Whether the server writes slow statements to its log, as far as it has said.

@@ -7,6 +7,7 @@ pub mod bgwriter;
 pub mod buffercache;
 pub mod certificate;
 pub mod checkpointer;
+pub mod cluster;
 pub mod database;
 pub mod database_size;
 pub mod footprint;
@@ -21,16 +22,20 @@ pub mod process_idle;
 pub mod progress_vacuum;
 mod ranked;
 pub mod replication;
+pub mod replication_slots;
 pub mod roles;
 pub mod sequences;
 pub mod settings;
 pub mod slow_queries;
 pub mod slru;
 pub mod ssl;
+pub mod standbys;
 pub mod statements;
 pub mod statio;
+pub mod subscriptions;
 pub mod tables;
 pub mod wal;
+pub mod wal_receiver;
 pub mod wraparound;
 pub mod xmin_horizon;
 
@@ -45,6 +50,7 @@ sage_common::collectors! {
     buffercache: buffercache::Buffercache,
     certificate: certificate::Certificate,
     checkpointer: checkpointer::Checkpointer,
+    cluster: cluster::Cluster,
     database: database::Database,
     database_size: database_size::DatabaseSize,
     footprint: footprint::Footprint,
@@ -58,16 +64,20 @@ sage_common::collectors! {
     process_idle: process_idle::ProcessIdle,
     progress_vacuum: progress_vacuum::ProgressVacuum,
     replication: replication::Replication,
+    replication_slots: replication_slots::ReplicationSlots,
     roles: roles::Roles,
     sequences: sequences::Sequences,
     settings: settings::Settings,
     slow_queries: slow_queries::SlowQueries,
     slru: slru::Slru,
     ssl: ssl::Ssl,
+    standbys: standbys::Standbys,
     statements: statements::Statements,
     statio: statio::Statio,
+    subscriptions: subscriptions::Subscriptions,
     tables: tables::Tables,
     wal: wal::Wal,
+    wal_receiver: wal_receiver::WalReceiver,
     wraparound: wraparound::Wraparound,
     xmin_horizon: xmin_horizon::XminHorizon,
 }

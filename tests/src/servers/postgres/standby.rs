@@ -2,6 +2,8 @@
 //! without pg_basebackup. Source: PostgreSQL documentation, making a base backup using the low level API.
 
 use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use super::programs::{give_to_server, under_server_user};
 use super::{PASSWORD, Postgres, PostgresOptions, START_LIMIT, SUPERUSER, Version};
@@ -28,17 +30,56 @@ impl Postgres {
     /// # Panics
     /// With the server's log when it does not.
     pub fn start_standby(primary: &Self, options: PostgresOptions) -> Self {
+        Self::start_standby_through(primary, primary.address(), options)
+    }
+
+    /// As [`Self::start_standby`], but the standby reaches its primary at `address`: that of a proxy, for instance.
+    ///
+    /// # Panics
+    /// As `start_standby`.
+    pub fn start_standby_through(primary: &Self, address: SocketAddr, options: PostgresOptions) -> Self {
         let server = Self::prepare(primary.version);
-        let name = format!("standby{}", server.port);
+        let name = server.standby_name();
         server.copy_of(primary);
         server.write_data("standby.signal", "");
-        let conninfo = format!("host=127.0.0.1 port={} user={SUPERUSER} password={PASSWORD} application_name={name}", primary.port);
+        let conninfo = format!("host=127.0.0.1 port={} user={SUPERUSER} password={PASSWORD} application_name={name}", address.port());
         server.write_data("postgresql.auto.conf", &format!("primary_conninfo = '{conninfo}'\n"));
         server.configure(&options);
         server.launch();
         let sql = format!("select 1 from pg_stat_replication where application_name='{name}' and state='streaming'");
         poll::until("the standby streams", START_LIMIT, || (primary.psql(&sql).as_deref() == Ok("1")).then_some(()));
         server
+    }
+
+    /// Starts a log-shipping standby of `primary`: it never connects to it, but fetches WAL from the folder `archive`.
+    ///
+    /// # Panics
+    /// With the server's log when it does not start.
+    pub fn start_log_shipping(primary: &Self, archive: &Path, options: PostgresOptions) -> Self {
+        let server = Self::prepare(primary.version);
+        server.copy_of(primary);
+        primary.psql("select pg_switch_wal()").expect("the end of the backup goes to the archive");
+        server.write_data("standby.signal", "");
+        server.write_data("postgresql.auto.conf", &format!("restore_command = 'cp {}/%f %p'\n", archive.display()));
+        server.configure(&options);
+        server.launch();
+        server
+    }
+
+    /// What it is called at its primary, if it is a standby (application_name).
+    pub fn standby_name(&self) -> String {
+        format!("standby{}", self.port)
+    }
+
+    /// A folder that the server may write, for an archive or a tablespace.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn make_folder(&self, name: &str) -> PathBuf {
+        let folder = self.folder.join(name);
+        fs::create_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+        give_to_server(&folder);
+        folder
     }
 
     /// Copies a running server's data between the calls that begin and end a backup.
