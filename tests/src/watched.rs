@@ -25,25 +25,37 @@ pub const BUDGET: usize = 2;
 /// How a scraper says how long it waits.
 pub const TIMEOUT_HEADER: &str = "X-Prometheus-Scrape-Timeout-Seconds";
 /// The collectors that run unasked on every version and role.
-pub const COLLECTORS: [&str; 15] = [
+pub const COLLECTORS: [&str; 27] = [
     "activity",
+    "archiver",
+    "bgwriter",
     "cluster",
     "database",
     "database_size",
     "footprint",
     "indexes",
     "locks",
+    "long_running_transactions",
+    "postmaster",
+    "prepared_transactions",
+    "progress_vacuum",
     "replication",
     "replication_slots",
+    "roles",
     "sequences",
     "settings",
     "slow_queries",
+    "slru",
+    "ssl",
     "standbys",
     "statio",
     "tables",
+    "wal",
+    "wraparound",
+    "xmin_horizon",
 ];
 /// Those on a timer.
-pub const TIMED: [&str; 5] = ["database_size", "indexes", "sequences", "statio", "tables"];
+pub const TIMED: [&str; 6] = ["database_size", "indexes", "memory", "sequences", "statio", "tables"];
 
 /// A module whose timers and login probe do not keep a test waiting.
 pub const BRISK: &str = "modules:

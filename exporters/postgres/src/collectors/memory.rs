@@ -28,9 +28,9 @@ SELECT has_table_privilege('pg_catalog.pg_shmem_allocations', 'select')
 
 const SQL: &str = "
 WITH ranked AS (
-    SELECT name, allocated_size, row_number() OVER (ORDER BY name IS NULL, allocated_size DESC) AS place FROM pg_shmem_allocations
+    SELECT name, allocated_size, row_number() OVER (ORDER BY name IS NULL OR name = '<anonymous>', allocated_size DESC) AS place FROM pg_shmem_allocations
 )
-SELECT CASE WHEN name IS NULL THEN '_unused' WHEN place > $1 OR name = '<anonymous>' THEN '_other' ELSE name END, sum(allocated_size)::float8
+SELECT CASE WHEN name IS NULL THEN '_unused' WHEN place > $1 THEN '_other' ELSE name END, sum(allocated_size)::float8
 FROM ranked GROUP BY 1";
 
 /// See the file.
