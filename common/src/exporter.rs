@@ -138,7 +138,7 @@ async fn check(app: &impl App, json: bool, deadline: Deadline) -> ExitCode {
 async fn serve<P: Program>(app: P, common: &CommonFlags) -> ExitCode {
     if !common.telemetry_path.starts_with('/')
         || common.telemetry_path.starts_with("/-/")
-        || matches!(common.telemetry_path.as_str(), "/" | "/probe")
+        || matches!(common.telemetry_path.as_str(), "/" | "/probe" | "/scrape")
     {
         let error = Invalid::new(format!("--web.telemetry-path {}: this path is not free for metrics", common.telemetry_path));
         return complain(&error.hint("write --web.telemetry-path=/metrics"), BAD_CONFIG);

@@ -218,6 +218,7 @@ impl<S: Service> Program for ServiceApp<S> {
             when: match (about.enabled, about.scope, about.every) {
                 (Enabled::OnRequest, _, _) => "on request",
                 (_, Scope::Database, _) => "every 5 min, each database",
+                (_, _, Some(every)) if every.as_secs() == 60 => "every min",
                 (_, _, Some(_)) => "every 5 min",
                 _ => "each scrape",
             },

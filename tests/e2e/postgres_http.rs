@@ -34,6 +34,7 @@ fn routes_and_bad_requests() {
         ("/metrics?collect[]=locks", 200, "pg_blocked_sessions 0\n"),
         ("/metrics?collect%5B%5D=stat_activity", 200, "pg_connections_max"),
         ("/probe?target=default", 200, "sage_up 1\n"),
+        ("/scrape?target=default", 200, "sage_up 1\n"),
         ("/-/healthy", 200, "healthy"),
         ("/-/ready", 200, "ready"),
         ("/metrics/", 404, "metrics are at /metrics"),

@@ -1,4 +1,5 @@
-//! Routes: `/`, `/metrics`, `/probe`, `/-/healthy`, `/-/ready`; everything else is 404.
+//! Routes: `/`, `/metrics`, `/probe` (also as `/scrape`, the path of some replaced exporters), `/-/healthy`, `/-/ready`;
+//! everything else is 404.
 //!
 //! A sick target is data: the answer is 200. 400, 403, 405 and 503 are about the request and the load, 500 only about
 //! bugs of ours. No route shows a secret, runs a profile or serves a file.
@@ -71,7 +72,7 @@ impl Site {
     async fn route<B>(&self, request: Request<B>) -> Result<Answer, HttpError> {
         let path = request.uri().path();
         let metrics = path == self.telemetry_path;
-        if !metrics && !matches!(path, "/" | "/probe" | "/-/healthy" | "/-/ready") {
+        if !metrics && !matches!(path, "/" | "/probe" | "/scrape" | "/-/healthy" | "/-/ready") {
             return Err(HttpError { status: 404, message: format!("nothing is served here; metrics are at {}", self.telemetry_path) });
         }
         if request.method() != Method::GET && request.method() != Method::HEAD {
@@ -81,7 +82,7 @@ impl Site {
         }
         match path {
             _ if metrics => self.metrics(&request, true).await,
-            "/probe" => self.metrics(&request, false).await,
+            "/probe" | "/scrape" => self.metrics(&request, false).await,
             "/-/ready" if self.stopping.load(Ordering::Relaxed) => Err(HttpError { status: 503, message: "stopping".to_owned() }),
             "/-/ready" => Ok(plain(StatusCode::OK, "ready\n")),
             "/-/healthy" => Ok(plain(StatusCode::OK, "healthy\n")),

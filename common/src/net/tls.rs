@@ -137,15 +137,18 @@ where
 {
     let name = ServerName::try_from(host.to_owned())
         .map_err(|e| CollectError::new(ErrorKind::Tls, format!("{host:?} is no name that a certificate can have")).caused_by(e))?;
-    TlsConnector::from(config).connect(name, stream).await.map_err(|e| {
-        let context = format!("TLS handshake with {host}");
-        // rustls wraps its refusals in an io::Error; what it does not wrap is the connection itself.
-        if e.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
-            CollectError::new(ErrorKind::Tls, context).caused_by(e)
-        } else {
-            CollectError::io(context, e)
-        }
-    })
+    TlsConnector::from(config).connect(name, stream).await.map_err(|e| failed(format!("TLS handshake with {host}"), e))
+}
+
+/// An input/output error of a TLS stream: `Tls` where it is TLS that refuses, else the connection's own. The refusal of a
+/// client certificate comes with the first read after the handshake.
+pub fn failed(context: impl Into<String>, error: std::io::Error) -> CollectError {
+    // rustls wraps its refusals in an io::Error; what it does not wrap is the connection itself.
+    if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+        CollectError::new(ErrorKind::Tls, context).caused_by(error)
+    } else {
+        CollectError::io(context, error)
+    }
 }
 
 fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, CollectError> {
