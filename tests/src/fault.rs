@@ -39,6 +39,10 @@ pub enum Mode {
     HostileLength,
     /// PostgreSQL: repeat the answer's first data row for ever.
     EndlessRows,
+    /// Answer whatever the client says with these bytes, then silence.
+    Say(&'static [u8]),
+    /// Send these bytes for ever, unasked.
+    Endless(&'static [u8]),
 }
 
 /// A running proxy; ended with its connections when dropped.
@@ -192,6 +196,8 @@ impl Connection {
                 Mode::BlackHole => self.swallow(&mut modes).await,
                 Mode::Garbage => self.answer(&noise(), &mut modes).await,
                 Mode::HostileLength => self.answer(b"R\x7f\xff\xff\xff", &mut modes).await,
+                Mode::Say(bytes) => self.answer(bytes, &mut modes).await,
+                Mode::Endless(bytes) => endless(&mut self.client, bytes, &mut modes).await,
                 Mode::Reset => {
                     self.reset();
                     Ok(End::Closed)

@@ -4,6 +4,7 @@
 pub mod alertmanager;
 pub mod postgres;
 pub mod prometheus;
+pub mod redis;
 
 /// What to run when a server's programs are missing.
 pub const INSTALL_HINT: &str = "run scripts/setup.sh (or make test, which does) to install it";
