@@ -14,8 +14,10 @@ use e2e::page::Page;
 use e2e::poll;
 use e2e::servers::postgres::{Postgres, PostgresOptions, Version};
 use e2e::servers::prometheus::{Prometheus, PrometheusOptions};
+use e2e::servers::redis::{Redis, RedisOptions};
 use e2e::temp::TempFolder;
 use e2e::watched::{BINARY, CANARY, LIMIT, MONITOR, scrape, wait_fine, watch};
+use e2e::watched_redis;
 
 const HTTP: &str = "sage-http-exporter";
 const OPENMETRICS: [(&str, &str); 1] = [("Accept", "application/openmetrics-text;version=1.0.0")];
@@ -150,4 +152,29 @@ fn http_over_tls() {
     let exporter = Exporter::start(HTTP, &[&format!("--config.file={}", file.display())], &[]);
     let target = encode(&format!("https://{}/-/ready", server.address()));
     holds("http-tls", &exporter, &format!("/probe?target={target}&module=tls"), 20);
+}
+
+#[test]
+fn redis() {
+    let settings = ["slowlog-log-slower-than 5000", "latency-monitor-threshold 5", "maxmemory 100mb"].map(str::to_owned).to_vec();
+    let server = watched_redis::server(RedisOptions { settings, ..RedisOptions::default() });
+    let replica = Redis::start_replica(&server, RedisOptions::default());
+    server.run(&["set", "key", "value", "ex", "10000"]);
+    server.run(&["debug", "sleep", "0.02"]);
+    server.cli(&["eval", "return redis.error_reply('SHOPERR no')", "0"]).unwrap();
+    let _blocked = server.spawn(&["blpop", "queue", "0"]);
+    poll::until("one is blocked", LIMIT, || (server.info("blocked_clients") == "1").then_some(()));
+    let config = "modules: {default: {probe_interval: 1h, collectors: {latency_histogram: {enabled: true}}}}\n";
+    server.run(&["acl", "setuser", watched_redis::MONITOR, "+latency|histogram"]);
+    let exporter = watched_redis::watch(server.port(), config);
+    let text = || exporter.get("/metrics").text();
+    poll::until("the timer has run and the replica is online", LIMIT, || {
+        let page = watched_redis::wait_fine(&exporter);
+        let idle = page.value("sage_connections", &[("state", "spare")]) == Some(0.0);
+        (idle && page.value("redis_connected_slave_lag_seconds", &[("slave_state", "online")]).is_some()).then_some(())
+    });
+    let (page, again) = (text(), text());
+    let open = exporter.get_with("/metrics", &OPENMETRICS).text();
+    drop(replica);
+    Golden::new("redis-7", watched_redis::BINARY).holds(&page, &again, &open, 180);
 }

@@ -16,3 +16,4 @@ pub mod servers;
 pub mod site;
 pub mod temp;
 pub mod watched;
+pub mod watched_redis;

@@ -1,0 +1,35 @@
+//! The commands of this exporter beside those of all.
+//!
+//! `grants` prints the ACL rule from the table of collectors, so that it is neither more nor less than what they run.
+
+use clap::Subcommand;
+use sage_common::collector::About;
+use sage_common::command::{Failure, OwnCommand, Setup, say};
+use sage_common::error::Invalid;
+
+use crate::grants;
+use crate::service::RedisService;
+
+/// See the file.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Print the ACL rule of a user with no more rights than the enabled collectors need
+    Grants {
+        /// User to make
+        #[arg(long, value_name = "USER", default_value = "sage")]
+        user: String,
+    },
+}
+
+impl OwnCommand<RedisService> for Command {
+    async fn run(self, setup: Setup<RedisService>) -> Result<(), Failure> {
+        let Self::Grants { user } = self;
+        if user.is_empty() || user.contains(|c: char| c.is_whitespace() || c.is_control() || c == '"') {
+            return Err(Invalid::new("the name of a user must not be empty or hold blanks, quotes or control characters").into());
+        }
+        let entries = setup.modules.iter().flat_map(|module| &module.entries).filter(|entry| entry.enabled);
+        let collectors: Vec<&About> = entries.map(|entry| entry.about).collect();
+        say(&grants::rule(&user, &collectors));
+        Ok(())
+    }
+}

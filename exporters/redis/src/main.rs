@@ -1,0 +1,22 @@
+//! Prometheus exporter for Redis and Valkey.
+
+mod address;
+mod collectors;
+mod commands;
+mod error;
+mod grants;
+mod info;
+mod options;
+mod resp;
+mod service;
+mod session;
+mod state;
+mod wire;
+
+use std::process::ExitCode;
+
+use sage_common::service_app::ServiceApp;
+
+fn main() -> ExitCode {
+    sage_common::exporter::run::<ServiceApp<service::RedisService>>()
+}

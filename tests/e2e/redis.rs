@@ -1,0 +1,282 @@
+//! The Redis exporter in front of real servers: every collector against what the server itself says, the grants that just
+//! suffice, the names of the exporter that it replaces, the commands.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "test file")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use e2e::exporter::{Exporter, run};
+use e2e::page::Page;
+use e2e::poll;
+use e2e::servers::redis::RedisOptions;
+use e2e::watched::{CANARY, LIMIT, does_not_grow, errors, keeps_its_secret, scrape, scrape_at};
+use e2e::watched_redis::{BINARY, BRISK, MONITOR, server, wait_fine, watch, watch_as};
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+macro_rules! get {
+    ($page:expr, $name:literal $(, $label:literal = $value:expr)*) => {
+        $page.value($name, &[$(($label, $value)),*]).unwrap_or_else(|| panic!("{} {:?} is missing", $name, [$(($label, $value)),*] as [(&str, &str); _]))
+    };
+}
+
+fn seen<T>(what: &str, exporter: &Exporter, check: impl Fn(&Page) -> Option<T>) -> T {
+    poll::until(what, LIMIT, || check(&scrape(exporter, TIMEOUT)))
+}
+
+fn with(settings: &[&str]) -> RedisOptions {
+    RedisOptions { settings: settings.iter().map(|s| (*s).to_owned()).collect(), ..RedisOptions::default() }
+}
+
+#[test]
+fn each_collector_says_what_the_server_says() {
+    let server =
+        server(with(&["slowlog-log-slower-than 5000", "latency-monitor-threshold 5", "maxmemory 50mb", "maxclients 123", "databases 4"]));
+    for n in 0..20 {
+        server.run(&["set", &format!("key:{n}"), "value"]);
+    }
+    server.run(&["expire", "key:1", "1000"]);
+    server.run(&["-n", "3", "set", "other", "1"]);
+    server.run(&["debug", "sleep", "0.02"]);
+    server.cli(&["eval", "return redis.error_reply('SHOPERR no')", "0"]).unwrap();
+    server.run(&["acl", "setuser", "shop", "on", "nopass", "~*", "+@all"]);
+    let blocked = server.spawn(&["--user", "shop", "--pass", "x", "--no-auth-warning", "blpop", "queue", "0"]);
+    let _subscribed = server.spawn(&["subscribe", "news"]);
+    poll::until("one is blocked", LIMIT, || (server.info("blocked_clients") == "1").then_some(()));
+
+    let exporter = watch(server.port(), BRISK);
+    wait_fine(&exporter);
+    let page = seen("the subscriber is seen", &exporter, |p| {
+        (p.value("redis_connections", &[("state", "pubsub")]) == Some(1.0)).then(|| p.clone())
+    });
+    assert_eq!((get!(page, "redis_up"), get!(page, "redis_exporter_last_scrape_error", "err" = "")), (1.0, 0.0));
+    for phase in ["resolve", "connect", "login", "request"] {
+        assert!(get!(page, "sage_login_duration_seconds", "phase" = phase) < 3.0, "{phase}");
+    }
+    let info = page.series("redis_instance_info")[0].labels.clone();
+    assert_eq!(
+        (info["role"].as_str(), info["redis_mode"].as_str(), info["tcp_port"].clone()),
+        ("master", "standalone", server.port().to_string())
+    );
+    assert_eq!(info["redis_version"], server.info("redis_version"));
+    assert_eq!(get!(page, "redis_process_id"), f64::from(server.pid()));
+
+    // keys
+    assert_eq!(get!(page, "redis_db_keys", "db" = "db0"), 20.0);
+    assert_eq!(get!(page, "redis_db_keys_expiring", "db" = "db0"), 1.0);
+    assert!((900.0..1001.0).contains(&get!(page, "redis_db_avg_ttl_seconds", "db" = "db0")));
+    assert_eq!(get!(page, "redis_db_keys", "db" = "db3"), 1.0);
+    assert_eq!(get!(page, "redis_db_keys", "db" = "db2"), 0.0, "known from the settings to be empty");
+    assert_eq!(page.series("redis_db_keys").len(), 4);
+    assert_eq!(page.value("redis_db_avg_ttl_seconds", &[("db", "db3")]), None);
+    assert_eq!(get!(page, "redis_keys"), 21.0);
+
+    // memory, settings, persistence
+    assert_eq!(get!(page, "redis_memory_max_bytes"), 50.0 * 1024.0 * 1024.0);
+    assert_eq!(
+        (get!(page, "redis_config_maxmemory"), get!(page, "redis_config_maxclients"), get!(page, "redis_clients_max")),
+        (52_428_800.0, 123.0, 123.0)
+    );
+    let used: f64 = server.info("used_memory").parse().unwrap();
+    assert!((get!(page, "redis_memory_used_bytes") / used - 1.0).abs() < 0.3);
+    assert_eq!(
+        (get!(page, "redis_config_save_enabled"), get!(page, "redis_aof_enabled"), get!(page, "redis_rdb_last_bgsave_status")),
+        (0.0, 0.0, 1.0)
+    );
+    assert!(!page.has("redis_rdb_last_bgsave_duration_sec"), "never saved, and -1 is no time");
+
+    // commands, errors, slow ones, spikes
+    assert_eq!(get!(page, "redis_commands_total", "cmd" = "set"), 21.0);
+    assert_eq!(get!(page, "redis_commands_failed_calls_total", "cmd" = "eval"), 1.0);
+    assert!(get!(page, "redis_commands_duration_seconds_total", "cmd" = "debug") >= 0.02);
+    assert_eq!(get!(page, "redis_latency_percentiles_usec_count", "cmd" = "set"), 21.0);
+    assert!(page.value("redis_latency_percentiles_usec", &[("cmd", "set"), ("quantile", "0.999")]).is_some_and(|t| t > 0.0));
+    assert_eq!(get!(page, "redis_errors_total", "err" = "SHOPERR"), 1.0);
+    assert_eq!(get!(page, "redis_slowlog_length"), 1.0);
+    assert!((0.02..1.0).contains(&get!(page, "redis_last_slow_execution_duration_seconds")));
+    assert!(get!(page, "redis_latency_spike_last", "event_name" = "command") > 1.7e9);
+    assert!(get!(page, "redis_latency_spike_max_seconds", "event_name" = "command") >= 0.02);
+
+    // clients
+    assert_eq!(get!(page, "redis_blocked_clients"), 1.0);
+    assert_eq!(get!(page, "redis_connections", "state" = "blocked"), 1.0);
+    assert!((1.0..=2.0).contains(&get!(page, "redis_connections", "state" = "exporter")));
+    assert_eq!(get!(page, "redis_user_connections", "user" = "shop"), 1.0);
+    assert_eq!(get!(page, "redis_client_list_skipped"), 0.0);
+    assert!(page.samples.iter().all(|s| s.labels.values().all(|v| !v.contains("127.0.0.1:"))), "an address of a client is on the page");
+
+    // what a server on this machine uses
+    assert_eq!(get!(page, "redis_server_processes", "kind" = "main"), 1.0);
+    assert!(get!(page, "redis_server_threads") >= 4.0 && get!(page, "redis_server_memory_bytes", "kind" = "private") > 1e6);
+    assert_eq!((get!(page, "redis_replication_role", "role" = "primary"), get!(page, "redis_connected_slaves")), (1.0, 0.0));
+
+    drop(blocked);
+    seen("nobody is blocked", &exporter, |p| (p.value("redis_blocked_clients", &[]) == Some(0.0)).then_some(()));
+    let before = exporter.open_fds();
+    does_not_grow(&exporter, before, TIMEOUT);
+    assert!(server.connections() <= 2);
+    keeps_its_secret(&exporter);
+
+    // On request, and the limit of clients.
+    let config = "modules: {default: {collectors: {clients: {interval: 1s, max_clients: 1}}}}";
+    let exporter = watch(server.port(), config);
+    let page = seen("the list is skipped", &exporter, |p| (p.value("redis_client_list_skipped", &[]) == Some(1.0)).then(|| p.clone()));
+    assert!(!page.has("redis_connections"));
+    // The monitoring user has no right to it until that is granted.
+    let histogram = || scrape_at(&exporter, "/metrics?collect[]=latency_histogram", TIMEOUT);
+    assert_eq!(errors(&histogram())["latency_histogram"], "permission");
+    server.run(&["acl", "setuser", MONITOR, "+latency|histogram"]);
+    let page = poll::until("the grant is seen without a restart", LIMIT, || Some(histogram()).filter(|p| errors(p).is_empty()));
+    assert_eq!(get!(page, "redis_commands_latencies_usec_bucket", "cmd" = "set", "le" = "+Inf"), 21.0);
+    assert_eq!(get!(page, "redis_commands_latencies_usec_count", "cmd" = "set"), 21.0);
+}
+
+/// Each right of the shipped rule is needed by the collectors that declare it, and by no other.
+#[test]
+fn each_missing_right_is_named_and_costs_its_collector_only() {
+    let server = server(RedisOptions::default());
+    for (right, collectors) in [
+        ("config|get", vec!["config"]),
+        ("slowlog|len", vec!["slowlog"]),
+        ("slowlog|get", vec!["slowlog"]),
+        ("latency|latest", vec!["latency"]),
+        ("client|list", vec!["clients"]),
+        (
+            "info",
+            vec![
+                "clients",
+                "commandstats",
+                "errorstats",
+                "info",
+                "keyspace",
+                "latencystats",
+                "memory",
+                "persistence",
+                "replication",
+                "stats",
+            ],
+        ),
+    ] {
+        server.run(&["acl", "setuser", MONITOR, &format!("-{right}")]);
+        server.run(&["acl", "log", "reset"]);
+        let exporter = watch(server.port(), BRISK);
+        let failing = || -> BTreeSet<String> {
+            errors(&scrape(&exporter, TIMEOUT)).into_keys().filter(|c| c != "cluster" && c != "sentinel").collect()
+        };
+        let wanted: BTreeSet<String> = collectors.iter().map(|c| (*c).to_owned()).collect();
+        let told = poll::within(LIMIT, || (failing() == wanted).then_some(()));
+        assert!(told.is_some(), "without {right}: {:?} and not {wanted:?}", failing());
+        let page = scrape(&exporter, TIMEOUT);
+        assert_eq!(get!(page, "sage_up"), 1.0);
+        assert_eq!(page.value("redis_exporter_capability", &[("command", right)]), Some(0.0), "{right}");
+        assert!(errors(&page).values().all(|reason| reason == "permission"), "{:?}", errors(&page));
+        if right != "info" {
+            // Refused once, then not tried at each scrape: refusals fill the server's ACL LOG.
+            let refused = |p: &Page| get!(p, "redis_errors_total", "err" = "NOPERM");
+            let before = refused(&scrape(&exporter, TIMEOUT));
+            for _ in 0..10 {
+                scrape(&exporter, TIMEOUT);
+            }
+            assert!(refused(&scrape(&exporter, TIMEOUT)) <= before + 3.0, "{right}");
+        }
+        let said = run(
+            BINARY,
+            &["check"],
+            &[("REDIS_ADDR", &format!("127.0.0.1:{}", server.port())), ("REDIS_USER", MONITOR), ("REDIS_PASSWORD", CANARY)],
+        );
+        let text = String::from_utf8_lossy(&said.stdout).into_owned();
+        assert!(said.status.code() == Some(1) && text.contains(&format!("+{right}")), "{right}: {text}");
+        server.run(&["acl", "setuser", MONITOR, &format!("+{right}")]);
+    }
+    wait_fine(&watch(server.port(), BRISK));
+}
+
+/// What the monitoring user may not do is what monitoring does not need.
+#[test]
+fn the_grants_open_no_data_and_change_nothing() {
+    let server = server(RedisOptions::default());
+    server.run(&["set", "secret", "1"]);
+    for words in [
+        vec!["get", "secret"],
+        vec!["set", "secret", "2"],
+        vec!["keys", "*"],
+        vec!["scan", "0"],
+        vec!["config", "set", "maxmemory", "1"],
+        vec!["client", "kill", "id", "1"],
+        vec!["acl", "list"],
+        vec!["flushall"],
+        vec!["monitor"],
+        vec!["debug", "sleep", "0"],
+        vec!["shutdown", "nosave"],
+    ] {
+        let mut all = vec!["--user", MONITOR, "--pass", CANARY, "--no-auth-warning"];
+        all.extend(&words);
+        let answer = server.cli(&all).unwrap_or_else(|e| e);
+        assert!(answer.contains("NOPERM"), "{words:?}: {answer}");
+    }
+}
+
+/// `grants` prints what the enabled collectors need; a switched-off one needs nothing.
+#[test]
+fn the_grants_command_follows_the_collectors() {
+    let said = |args: &[&str]| String::from_utf8(run(BINARY, args, &[]).stdout).unwrap();
+    assert!(said(&["grants"]).contains("ACL SETUSER sage reset on >PASSWORD -@all +ping"));
+    assert!(!said(&["grants", "--no-collector.config", "--user", "m"]).contains("config|get"));
+    assert!(said(&["grants", "--collector.latency_histogram"]).contains("+latency|histogram"));
+    assert_eq!(run(BINARY, &["grants", "--user", "a b"], &[]).status.code(), Some(2));
+}
+
+#[test]
+fn each_bad_configuration_is_refused_with_its_reason() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../exporters/redis/config-tests");
+    let mut files = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let file = entry.unwrap().path();
+        let text = std::fs::read_to_string(&file).unwrap();
+        let said = |what: &str| text.lines().find_map(|l| l.strip_prefix(what)).map(str::trim);
+        let ended = run(BINARY, &["config", "validate", &format!("--config.file={}", file.display())], &[]);
+        let err = String::from_utf8_lossy(&ended.stderr).into_owned();
+        let expect = said("# expect:").unwrap_or_else(|| panic!("{}: no `# expect: ...`", file.display()));
+        assert!(ended.status.code() == Some(1) && err.contains(expect), "{}: {err}", file.display());
+        assert!(said("# hint:").is_none_or(|hint| err.contains(hint)) && !err.contains("canary"), "{}: {err}", file.display());
+        files += 1;
+    }
+    assert!(files >= 5, "{files} files");
+    let example = folder.join("../example.yml");
+    let ended = run(BINARY, &["config", "validate", &format!("--config.file={}", example.display())], &[]);
+    assert_eq!(ended.status.code(), Some(0), "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
+/// The families of redis_exporter 1.45 (Debian) at such a server, from `golden/redis-peer.txt`: ours has each with the same
+/// labels and type, or the file says why not.
+#[test]
+fn dashboards_made_for_the_replaced_exporter_find_their_series() {
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/redis-peer.txt");
+    let server = server(RedisOptions::default());
+    server.run(&["set", "a", "1", "ex", "100"]);
+    let exporter = watch_as(server.port(), BRISK, Some(MONITOR), CANARY);
+    let page = wait_fine(&exporter);
+    let mut labels: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for sample in &page.samples {
+        let family = ["_sum", "_count"]
+            .iter()
+            .find_map(|end| sample.name.strip_suffix(end))
+            .filter(|f| page.types.contains_key(*f))
+            .unwrap_or(&sample.name);
+        labels.entry(family).or_default().extend(sample.labels.keys().map(String::as_str).filter(|l| *l != "quantile"));
+    }
+    let (mut same, mut different) = (0, 0);
+    for line in std::fs::read_to_string(kept).unwrap().lines().filter(|l| !l.is_empty() && !l.starts_with('#')) {
+        // name type label,label | why it differs
+        let (family, why) = line.split_once(" | ").map_or((line, None), |(f, why)| (f, Some(why)));
+        let words: Vec<&str> = family.split(' ').collect();
+        let (name, kind) = (words[0], words[1]);
+        let wanted: BTreeSet<&str> = words.get(2).map(|l| l.split(',').collect()).unwrap_or_default();
+        let ours = page.types.get(name).map(String::as_str);
+        let equal = ours == Some(kind) && labels.get(name) == Some(&wanted);
+        assert_eq!(equal, why.is_none(), "{line}: ours is {ours:?} {:?}", labels.get(name));
+        if equal { same += 1 } else { different += 1 }
+    }
+    assert!(same > 100 && different < 40, "{same} the same, {different} different");
+}
