@@ -183,7 +183,7 @@ pub fn parse<T: DeserializeOwned>(text: &str, origin: &str) -> Result<T, Invalid
     serde_saphyr::from_str(text).map_err(|error| refusal(error.without_snippet(), origin))
 }
 
-fn refusal(error: &serde_saphyr::Error, origin: &str) -> Invalid {
+pub(crate) fn refusal(error: &serde_saphyr::Error, origin: &str) -> Invalid {
     use serde_saphyr::Error as Yaml;
     let place = error.location().map_or_else(|| origin.to_owned(), |l| format!("{origin}:{}:{}", l.line(), l.column()));
     match error {

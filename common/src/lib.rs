@@ -38,5 +38,6 @@ pub mod sink;
 pub mod tail;
 pub mod tasks;
 pub mod timer;
+pub mod tree;
 pub mod walk;
 pub mod write;

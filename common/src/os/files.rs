@@ -1,4 +1,4 @@
-//! Who may read a file.
+//! Who may read or change a file.
 
 use std::path::Path;
 
@@ -14,4 +14,26 @@ pub fn open_to_all(path: &Path) -> bool {
 #[cfg(not(unix))]
 pub fn open_to_all(_: &Path) -> bool {
     false
+}
+
+/// Why the file is not to be trusted with what we do for it: others than root and ourselves own it or may change it.
+#[cfg(unix)]
+pub fn changed_by_others(path: &Path) -> Option<&'static str> {
+    use std::os::unix::fs::MetadataExt as _;
+    // The owner of our own entry is whom we run as.
+    let own = std::fs::metadata("/proc/self").map_or(0, |m| m.uid());
+    let file = std::fs::metadata(path).ok()?;
+    if file.uid() != 0 && file.uid() != own {
+        Some("it belongs neither to root nor to the user of this service")
+    } else if file.mode() & 0o022 != 0 {
+        Some("others than its owner may change it")
+    } else {
+        None
+    }
+}
+
+/// As on Unix; elsewhere access lists are looked at where services are installed, not here.
+#[cfg(not(unix))]
+pub fn changed_by_others(_: &Path) -> Option<&'static str> {
+    None
 }

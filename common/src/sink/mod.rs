@@ -143,6 +143,12 @@ impl Sink {
                 Some(family) => *family,
                 None => self.declare(theirs.name.clone(), theirs.help.clone(), theirs.kind, theirs.labels.clone()),
             };
+            // Two collectors with one name for different things: label values would stand under the wrong names.
+            if self.families.get(family).is_some_and(|known| known.labels != theirs.labels) {
+                self.series -= if offset.is_some() { theirs.rows.len() } else { 0 };
+                self.drop_series(&theirs.name, theirs.rows.len() as u64);
+                continue;
+            }
             match (offset, self.families.get_mut(family)) {
                 (Some(offset), Some(family)) => family.rows.extend(theirs.rows.iter().map(|row| {
                     let key = Key { from: row.key.from + offset, to: row.key.to + offset };

@@ -3,6 +3,7 @@
 mod advice;
 mod collectors;
 mod commands;
+mod custom;
 mod details;
 mod dsn;
 mod error;
@@ -19,10 +20,6 @@ mod state;
 mod wire;
 mod write;
 
-use std::process::ExitCode;
-
-use sage_common::service_app::ServiceApp;
-
-fn main() -> ExitCode {
-    sage_common::exporter::run::<ServiceApp<service::Postgres>>()
+fn main() -> std::process::ExitCode {
+    sage_common::exporter::run::<sage_common::service_app::ServiceApp<service::Postgres>>()
 }

@@ -49,6 +49,11 @@ pub struct Options {
     /// The server's log file, where the server cannot tell (Debian's clusters log outside the server's knowledge).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_file: Option<PathBuf>,
+    /// File of custom queries, in postgres_exporter's form.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub custom_queries: Option<PathBuf>,
+    /// Whether custom queries that are not `master` run in every database.
+    pub custom_queries_everywhere: bool,
 }
 
 impl Default for Options {
@@ -66,6 +71,8 @@ impl Default for Options {
             sslcert: None,
             sslkey: None,
             log_file: None,
+            custom_queries: None,
+            custom_queries_everywhere: false,
         }
     }
 }
@@ -130,6 +137,12 @@ pub struct Flags {
     /// Log file of the server, where the server cannot tell
     #[arg(long = "postgres.log-file", value_name = "FILE", global = true)]
     log_file: Option<PathBuf>,
+    /// File of custom queries (also PG_EXPORTER_EXTEND_QUERY_PATH)
+    #[arg(long = "extend.query-path", value_name = "FILE", global = true)]
+    custom_queries: Option<PathBuf>,
+    /// Run custom queries that are not `master` in every database (also PG_EXPORTER_AUTO_DISCOVER_DATABASES=true)
+    #[arg(long = "auto-discover-databases", global = true)]
+    everywhere: bool,
 }
 
 impl Options {
@@ -177,13 +190,17 @@ impl Options {
             }
         }
         self.overlay_data_source(&var)?;
-        let Flags { host, port, user, database, password_file, sslmode, log_file } = flags.clone();
+        let Flags { host, port, user, database, password_file, sslmode, log_file, custom_queries, everywhere } = flags.clone();
         self.host = host.unwrap_or_else(|| self.host.clone());
         self.port = port.unwrap_or(self.port);
         self.user = user.unwrap_or_else(|| self.user.clone());
         self.database = database.unwrap_or_else(|| self.database.clone());
         self.sslmode = sslmode.or(self.sslmode);
         self.log_file = log_file.or_else(|| self.log_file.take());
+        let named = || var("PG_EXPORTER_EXTEND_QUERY_PATH").filter(|path| !path.is_empty()).map(PathBuf::from);
+        self.custom_queries = custom_queries.or_else(named).or_else(|| self.custom_queries.take());
+        let asked = var("PG_EXPORTER_AUTO_DISCOVER_DATABASES").map(|text| matches!(text.as_str(), "true" | "1"));
+        self.custom_queries_everywhere = everywhere || asked.unwrap_or(self.custom_queries_everywhere);
         if password_file.is_some() {
             self.password = None;
             self.password_file = password_file;
@@ -324,8 +341,17 @@ impl TargetOptions for Options {
 mod tests {
     use super::*;
 
-    const NO_FLAGS: Flags =
-        Flags { host: None, port: None, user: None, database: None, password_file: None, sslmode: None, log_file: None };
+    const NO_FLAGS: Flags = Flags {
+        host: None,
+        port: None,
+        user: None,
+        database: None,
+        password_file: None,
+        sslmode: None,
+        log_file: None,
+        custom_queries: None,
+        everywhere: false,
+    };
 
     fn with(vars: &[(&'static str, &str)], flags: &Flags) -> Result<Options, Invalid> {
         let mut options = Options::default();

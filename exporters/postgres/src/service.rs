@@ -15,6 +15,7 @@ use std::sync::Arc;
 use crate::advice;
 use crate::collectors::Collectors;
 use crate::commands::Command;
+use crate::custom::QUERY_FILE;
 use crate::error::{DISK_FULL, NO_DATABASE, READ_ONLY, SYNC_STANDBY};
 use crate::options::{Flags, Options};
 use crate::session::Pg;
@@ -42,7 +43,7 @@ pub struct Postgres;
 impl Service for Postgres {
     const META: Meta =
         Meta { name: "postgres", product: "PostgreSQL", port: 9187, version: env!("CARGO_PKG_VERSION"), members: "databases" };
-    const REASONS: &'static [&'static str] = &[NO_DATABASE, READ_ONLY, DISK_FULL, SYNC_STANDBY];
+    const REASONS: &'static [&'static str] = &[NO_DATABASE, QUERY_FILE, READ_ONLY, DISK_FULL, SYNC_STANDBY];
     const COMPAT: &'static [Info] = METRICS;
     type Options = Options;
     type Collectors = Collectors;
@@ -56,7 +57,7 @@ impl Service for Postgres {
     }
 
     fn start(_: &str, options: &Options, tasks: &Tasks) -> Result<Arc<State>, Invalid> {
-        let state = Arc::new(State::new(options));
+        let state = Arc::new(State::new(options)?);
         let read = Arc::clone(&state);
         tasks.keep("log", move || {
             let read = Arc::clone(&read);
@@ -74,6 +75,7 @@ impl Service for Postgres {
     async fn connect(target: &Target<Self>, member: Option<&str>, phases: &mut Phases) -> Result<Pg, CollectError> {
         let mut session = Pg::connect(&target.options, member.unwrap_or(&target.options.database), phases).await?;
         session.replay = target.state.replay();
+        session.queries.clone_from(&target.state.queries);
         target.state.learn(&session.facts);
         if member.is_none() {
             Self::request(&session, &target.state).await?;

@@ -15,6 +15,7 @@ use sage_common::tasks::Driver;
 use tokio_postgres::types::{FromSql, ToSql};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage, Statement};
 
+use crate::custom::Queries;
 use crate::error::convert;
 use crate::log::{LogFacts, LogPlace};
 use crate::options::{APPLICATION_NAME, Options};
@@ -69,6 +70,10 @@ pub struct Pg {
     told: AtomicU64,
     standby: AtomicBool,
     prepared: Mutex<HashMap<String, Statement>>,
+    /// The database that it is in.
+    pub database: String,
+    /// The target's custom queries, where it has some.
+    pub queries: Option<Arc<Queries>>,
     /// What is known of the server.
     pub facts: Facts,
     /// What is kept of a standby's replay beyond this session.
@@ -127,6 +132,8 @@ impl Pg {
             told: AtomicU64::new(2000),
             standby: AtomicBool::new(standby),
             prepared: Mutex::default(),
+            database: database.to_owned(),
+            queries: None,
             facts,
             replay: Arc::default(),
         })
@@ -228,6 +235,48 @@ impl Pg {
     /// As `rows`; `Decode` when there is none.
     pub async fn one(&self, sql: &str) -> Result<Row, CollectError> {
         self.rows(sql).await?.into_iter().next().ok_or_else(|| CollectError::new(ErrorKind::Decode, "the answer has no row"))
+    }
+
+    /// The time that the server was told for the next statements.
+    pub fn told(&self) -> Duration {
+        Duration::from_millis(self.told.load(Ordering::Relaxed))
+    }
+
+    /// Names and types of the columns of a query that somebody else has written; it is not run.
+    ///
+    /// # Errors
+    /// The server's error.
+    pub async fn columns(&self, sql: &str) -> Result<Vec<(String, String)>, CollectError> {
+        let statement = self.client.prepare(sql).await.map_err(|e| convert("prepare", e))?;
+        Ok(statement.columns().iter().map(|column| (column.name().to_owned(), column.type_().name().to_owned())).collect())
+    }
+
+    /// The first `most` rows of a query that somebody else has written, and how many there are beyond. It runs for at most `time`,
+    /// in a transaction that it cannot make a writing one, and whatever it sets is undone.
+    ///
+    /// # Errors
+    /// The server's error; `Limit` when there is no end of rows.
+    pub async fn read_only(&self, sql: &str, time: Duration, most: usize) -> Result<(Vec<Row>, u64), CollectError> {
+        let begin = format!("BEGIN READ ONLY; SET LOCAL statement_timeout = {}", time.as_millis().max(1));
+        self.client.batch_execute(&begin).await.map_err(|e| convert("begin", e))?;
+        let read = async {
+            let statement = self.client.prepare(sql).await?;
+            let mut stream = std::pin::pin!(self.client.query_raw(&statement, std::iter::empty::<&str>()).await?);
+            let (mut rows, mut bytes, mut beyond) = (Vec::new(), 0, 0);
+            while let Some(row) = stream.try_next().await? {
+                bytes += row.raw_size_bytes();
+                if rows.len() < most && bytes <= MAX_BYTES {
+                    rows.push(Row(row));
+                } else {
+                    beyond += 1;
+                }
+            }
+            Ok((rows, beyond))
+        };
+        let result = read.await.map_err(|e| convert("query", e));
+        // Advisory locks of the session are all that a rollback does not undo.
+        self.client.batch_execute("ROLLBACK; SELECT pg_advisory_unlock_all()").await.map_err(|e| convert("roll back", e))?;
+        result
     }
 
     async fn prepare(&self, sql: &str) -> Result<Statement, CollectError> {

@@ -1,11 +1,14 @@
 //! What outlives the sessions of one target: the version last seen, the server's process, and the tail of its log.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use sage_common::error::Invalid;
 use sage_common::footprint;
 
+use crate::custom::Queries;
 use crate::log::{LogFacts, SlowLog};
 use crate::options::Options;
 use crate::replication::replay::Memory;
@@ -24,6 +27,8 @@ pub struct State {
     writes_slow: AtomicBool,
     certificate_end: Mutex<Option<i64>>,
     replay: Arc<Memory>,
+    /// The target's custom queries.
+    pub queries: Option<Arc<Queries>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -32,8 +37,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl State {
     /// The state of a target that nobody has asked yet.
-    pub fn new(options: &Options) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// A file of custom queries that cannot be used.
+    pub fn new(options: &Options) -> Result<Self, Invalid> {
+        let load = |path: &PathBuf| Queries::load(path, options.custom_queries_everywhere);
+        Ok(Self {
+            queries: options.custom_queries.as_ref().map(load).transpose()?.map(Arc::new),
             local: options.is_local(),
             log_fixed: options.log_file.is_some(),
             version: Mutex::default(),
@@ -42,7 +52,7 @@ impl State {
             certificate_end: Mutex::default(),
             replay: Arc::default(),
             log: Mutex::new(options.log_file.as_deref().map(SlowLog::new)),
-        }
+        })
     }
 
     /// Notes what a new session says of the server.

@@ -8,6 +8,8 @@ pub mod buffercache;
 pub mod certificate;
 pub mod checkpointer;
 pub mod cluster;
+pub mod custom_queries;
+pub mod custom_queries_each;
 pub mod database;
 pub mod database_size;
 pub mod footprint;
@@ -51,6 +53,8 @@ sage_common::collectors! {
     certificate: certificate::Certificate,
     checkpointer: checkpointer::Checkpointer,
     cluster: cluster::Cluster,
+    custom_queries: custom_queries::CustomQueries,
+    custom_queries_each: custom_queries_each::CustomQueriesEach,
     database: database::Database,
     database_size: database_size::DatabaseSize,
     footprint: footprint::Footprint,
