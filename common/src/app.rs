@@ -35,6 +35,11 @@ pub trait App: Send + Sync + 'static {
 
     /// The effective configuration as YAML, without a secret.
     fn effective_config(&self) -> String;
+
+    /// Logs out wherever a session is kept, so that a server does not count it as lost.
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// One part of the catalogue: a collector with its families.

@@ -93,6 +93,14 @@ impl<S: Service> Budget<S> {
         self.wanted.load(Ordering::Relaxed) > 0
     }
 
+    /// Logs out the kept session, unless a scrape has it: that one is cut off with the exporter.
+    pub async fn close(&self) {
+        let held = self.warm.try_lock().ok().and_then(|mut slot| slot.held.take());
+        if let Some((_, session)) = held {
+            S::close(session).await;
+        }
+    }
+
     /// Whether slot 1 holds a session or is in use, and whether slot 2 is in use.
     pub fn in_use(&self) -> (bool, bool) {
         (self.warm.try_lock().map_or(true, |slot| slot.held.is_some()), self.spare.try_lock().is_err())

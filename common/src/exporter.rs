@@ -122,6 +122,7 @@ async fn dispatch<P: Program>(cli: Cli<P::Flags, P::Command>, switches: &[(&'sta
 
 async fn check(app: &impl App, json: bool, deadline: Deadline) -> ExitCode {
     let result = app.check(deadline).await;
+    app.close().await;
     let text = if json {
         serde_json::to_string_pretty(&result).unwrap_or_default() + "\n"
     } else {
@@ -160,7 +161,8 @@ async fn serve<P: Program>(app: P, common: &CommonFlags) -> ExitCode {
             }
         }
     }
-    let site = Arc::new(Site::new(Arc::new(app), common.telemetry_path.clone(), common.max_requests));
+    let app = Arc::new(app);
+    let site = Arc::new(Site::new(Arc::clone(&app) as Arc<dyn App>, common.telemetry_path.clone(), common.max_requests));
     let (stop, stopped) = watch::channel(false);
     let serving = tokio::spawn(server::serve(site, listeners, stopped));
     os::notify::ready();
@@ -170,6 +172,7 @@ async fn serve<P: Program>(app: P, common: &CommonFlags) -> ExitCode {
     os::notify::stopping();
     stop.send_replace(true);
     let ended = serving.await;
+    app.close().await;
     watchdog.abort();
     ExitCode::from(if ended.is_ok() { FINE } else { FAILURE })
 }

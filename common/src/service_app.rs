@@ -187,6 +187,10 @@ impl<S: Service> App for ServiceApp<S> {
     fn effective_config(&self) -> String {
         serde_saphyr::to_string(&self.config).unwrap_or_else(|e| format!("# cannot be written as YAML: {e}\n"))
     }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        futures_util::future::join_all(self.targets.iter().map(|live| live.budget.close())).map(drop).boxed()
+    }
 }
 
 impl<S: Service> Program for ServiceApp<S> {

@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 use e2e::exporter::run;
 use e2e::fault::{FaultProxy, Mode};
 use e2e::http::encode;
+use e2e::poll;
 use e2e::servers::postgres::{Postgres, PostgresOptions};
 use e2e::temp::{TempFolder, free_port};
-use e2e::watched::{BINARY, CANARY, COLLECTORS, MONITOR, environment, server, tells, watch};
+use e2e::watched::{BINARY, CANARY, COLLECTORS, MONITOR, environment, server, tells, wait_fine, watch};
 use serde_json::Value;
 
 fn shared() -> &'static Arc<Postgres> {
@@ -100,6 +101,29 @@ fn check_ends_as_a_nagios_plugin_does() {
     let bad = says(&["check", &format!("--config.file={}", file.display())], &[]);
     assert_eq!((bad.code, bad.out.as_str()), (Some(3), ""), "{}", bad.err);
     assert!(bad.err.contains("bad.yml:1:1: unknown key `target`") && bad.err.contains("did you mean `targets`?"), "{}", bad.err);
+}
+
+#[test]
+fn whoever_ends_logs_out_before() {
+    let server = server(PostgresOptions::default());
+    let sessions = || {
+        server.psql("select pg_stat_force_next_flush()").unwrap();
+        server.psql("select sum(sessions) || ' ' || sum(sessions_abandoned) from pg_stat_database").unwrap()
+    };
+    let lost = || {
+        poll::until("the sessions have ended", Duration::from_secs(20), || (server.count_connections(MONITOR) == 0).then_some(()));
+        let (seen, lost) = sessions().split_once(' ').map(|(a, b)| (a.parse::<u32>().unwrap(), b.parse::<u32>().unwrap())).unwrap();
+        assert!(seen > 0);
+        lost
+    };
+    let before = lost();
+    assert_eq!(says_of(server.port(), &["check"]).code, Some(0));
+    assert_eq!(lost(), before, "check has left a session");
+    let mut exporter = watch(server.port(), "");
+    wait_fine(&exporter);
+    assert!(server.count_connections(MONITOR) > 0, "the warm session");
+    assert!(exporter.stop().success());
+    assert_eq!(lost(), before, "the stopped exporter has left a session");
 }
 
 #[test]
