@@ -1,4 +1,4 @@
-//! Who may read or change a file.
+//! Who may read or change a file, and files that others read while they are written.
 
 use std::path::Path;
 
@@ -36,4 +36,24 @@ pub fn changed_by_others(path: &Path) -> Option<&'static str> {
 #[cfg(not(unix))]
 pub fn changed_by_others(_: &Path) -> Option<&'static str> {
     None
+}
+
+/// Replaces the file in one step, readable by everybody: a reader finds the old content or the new one, never a part.
+///
+/// # Errors
+/// What could not be written.
+pub fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let mut file = std::fs::File::create(&new)?;
+    file.write_all(content)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        // Whatever the umask: who reads it is another user.
+        file.set_permissions(std::fs::Permissions::from_mode(0o644))?;
+    }
+    file.sync_all()?;
+    std::fs::rename(&new, path)
 }

@@ -68,8 +68,17 @@ fn run_line(arguments: &str, database: &str) -> String {
     format!("--   sage-postgres-exporter grants{arguments} | sudo -u postgres psql -X -v ON_ERROR_STOP=1 -d {database}\n")
 }
 
-/// The SQL that makes the scrape role, with what `collectors` declare.
-pub fn monitor(role: &str, database: &str, server: &Server, collectors: &[&About]) -> String {
+/// The SQL of the write probe's table, for the role `sage`.
+const WRITE_PROBE: &str = include_str!("../grants/write-probe.sql");
+
+/// The same for another role.
+fn write_probe(role: &str) -> String {
+    WRITE_PROBE.replace(" TO sage;", &format!(" TO {role};")).replace("ALTER ROLE sage RESET", &format!("ALTER ROLE {role} RESET"))
+}
+
+/// The SQL that makes the scrape role, with what `collectors` declare, and with the table of the write probe where that is
+/// asked for.
+pub fn monitor(role: &str, database: &str, server: &Server, collectors: &[&About], writes: bool) -> String {
     let quoted = identifier(role);
     let mut out = format!(
         "-- The role that sage-postgres-exporter logs in as, for {}. Roles belong to the whole instance:\n\
@@ -105,6 +114,10 @@ pub fn monitor(role: &str, database: &str, server: &Server, collectors: &[&About
             let _ = writeln!(out, "GRANT CONNECT ON DATABASE {} TO {quoted};", identifier(database));
         }
         out.push('\n');
+    }
+    if writes {
+        out.push_str(&write_probe(&quoted));
+        return out;
     }
     let _ = write!(
         out,
@@ -215,16 +228,29 @@ mod tests {
 
     #[test]
     fn the_sql_follows_from_the_collectors() {
-        let sql = monitor("sage", "postgres", &Server::assumed(150_000), &all());
+        let sql = monitor("sage", "postgres", &Server::assumed(150_000), &all(), false);
         assert!(sql.contains("CREATE ROLE sage LOGIN CONNECTION LIMIT 4\n"), "{sql}");
         assert!(sql.contains("\nGRANT pg_monitor TO sage;\n"), "{sql}");
         assert!(sql.contains("\n-- GRANT EXECUTE ON FUNCTION pg_catalog.pg_current_logfile() TO sage;\n"), "{sql}");
-        let sql = monitor("sage", "postgres", &Server::assumed(160_000), &all());
+        let sql = monitor("sage", "postgres", &Server::assumed(160_000), &all(), false);
         assert!(!sql.contains("pg_current_logfile"), "{sql}");
         let none: Vec<&About> = all().into_iter().filter(|about| about.grants.is_empty()).collect();
         assert!(!none.is_empty());
-        let sql = monitor("sage", "postgres", &Server::assumed(150_000), &none);
+        let sql = monitor("sage", "postgres", &Server::assumed(150_000), &none, false);
         assert!(!sql.contains("\nGRANT"), "{sql}");
+    }
+
+    #[test]
+    fn the_write_probe_has_its_table_only_where_it_is_asked_for() {
+        let sql = monitor("Own", "postgres", &Server::assumed(150_000), &all(), true);
+        assert!(sql.contains("GRANT SELECT (id), UPDATE (written) ON sage.write_probe TO \"Own\";"), "{sql}");
+        assert!(
+            sql.contains("ALTER ROLE \"Own\" RESET default_transaction_read_only;")
+                && !sql.contains("SET default_transaction_read_only = on")
+        );
+        assert!(!sql.contains("TO sage;") && !sql.contains("ROLE sage "), "{sql}");
+        assert_eq!(write_probe("sage"), WRITE_PROBE);
+        assert!(!monitor("sage", "postgres", &Server::assumed(150_000), &all(), false).contains("write_probe"));
     }
 
     #[test]

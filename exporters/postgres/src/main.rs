@@ -10,6 +10,7 @@ mod error;
 mod extension;
 mod grants;
 mod log;
+mod maintenance;
 mod options;
 mod replication;
 mod rest;

@@ -56,8 +56,8 @@ impl Service for Postgres {
         options.overlay(flags, |name| std::env::var(name).ok())
     }
 
-    fn start(_: &str, options: &Options, tasks: &Tasks) -> Result<Arc<State>, Invalid> {
-        let state = Arc::new(State::new(options)?);
+    fn start(name: &str, options: &Options, tasks: &Tasks) -> Result<Arc<State>, Invalid> {
+        let state = Arc::new(State::new(name, options)?);
         let read = Arc::clone(&state);
         tasks.keep("log", move || {
             let read = Arc::clone(&read);

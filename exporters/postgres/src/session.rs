@@ -12,15 +12,16 @@ use futures_util::TryStreamExt as _;
 use sage_common::error::{CollectError, ErrorKind};
 use sage_common::service::{Phases, TargetOptions as _};
 use sage_common::tasks::Driver;
+use tokio_postgres::tls::NoTlsStream;
 use tokio_postgres::types::{FromSql, ToSql};
-use tokio_postgres::{Client, NoTls, SimpleQueryMessage, Statement};
+use tokio_postgres::{Client, Connection, NoTls, SimpleQueryMessage, Statement};
 
 use crate::custom::Queries;
 use crate::error::convert;
 use crate::log::{LogFacts, LogPlace};
 use crate::options::{APPLICATION_NAME, Options};
 use crate::replication::replay::Memory;
-use crate::wire;
+use crate::wire::{self, Guard};
 
 /// PostgreSQL versions as server_version_num has them.
 pub const V14: u32 = 140_000;
@@ -97,25 +98,9 @@ impl Pg {
     /// # Errors
     /// The phase that failed, and why.
     pub async fn connect(options: &Options, database: &str, phases: &mut Phases) -> Result<Self, CollectError> {
-        let mut config = tokio_postgres::Config::new();
-        config.user(&options.user).dbname(database).application_name(APPLICATION_NAME);
-        config.ssl_mode(tokio_postgres::config::SslMode::Disable); // TLS was negotiated below the guard
-        let secret = options.secret();
-        if let Some(secret) = &secret {
-            config.password(secret.read()?);
-        }
         let stream = wire::open(options, phases).await?;
         let certificate_end = stream.certificate_end();
-        let context = || format!("log in to database {database} as {}", options.user);
-        let (client, connection) = config.connect_raw(stream, NoTls).await.map_err(|e| {
-            let mut error = convert(context(), e);
-            // The library refuses to go on when the server wants a password and there is none.
-            if error.kind == ErrorKind::Decode && secret.is_none() {
-                error.kind = ErrorKind::Auth;
-                error = error.hint("the server asks for a password and none is configured: DATA_SOURCE_PASS_FILE or password_file");
-            }
-            error
-        })?;
+        let (client, connection) = login(options, database, APPLICATION_NAME, stream).await?;
         let driver = Driver::start(async move {
             // Its error reaches whoever waits for an answer.
             let _ = connection.await;
@@ -323,6 +308,35 @@ impl Pg {
         }
         self.close().await;
     }
+}
+
+/// Logs in to `database` over the stream and calls itself `application` there. Who gets the connection moves its bytes.
+///
+/// # Errors
+/// As `Pg::connect`.
+pub async fn login(
+    options: &Options,
+    database: &str,
+    application: &str,
+    stream: Guard,
+) -> Result<(Client, Connection<Guard, NoTlsStream>), CollectError> {
+    let mut config = tokio_postgres::Config::new();
+    config.user(&options.user).dbname(database).application_name(application);
+    config.ssl_mode(tokio_postgres::config::SslMode::Disable); // TLS was negotiated below the guard
+    let secret = options.secret();
+    if let Some(secret) = &secret {
+        config.password(secret.read()?);
+    }
+    let context = || format!("log in to database {database} as {}", options.user);
+    config.connect_raw(stream, NoTls).await.map_err(|e| {
+        let mut error = convert(context(), e);
+        // The library refuses to go on when the server wants a password and there is none.
+        if error.kind == ErrorKind::Decode && secret.is_none() {
+            error.kind = ErrorKind::Auth;
+            error = error.hint("the server asks for a password and none is configured: DATA_SOURCE_PASS_FILE or password_file");
+        }
+        error
+    })
 }
 
 /// One row; errors of its columns are `Decode`.

@@ -19,6 +19,7 @@ pub const LOG_PACE: Duration = Duration::from_secs(1);
 
 /// The state of one target.
 pub struct State {
+    name: String,
     local: bool,
     log_fixed: bool,
     version: Mutex<Option<(String, u32)>>,
@@ -40,9 +41,10 @@ impl State {
     ///
     /// # Errors
     /// A file of custom queries that cannot be used.
-    pub fn new(options: &Options) -> Result<Self, Invalid> {
+    pub fn new(name: &str, options: &Options) -> Result<Self, Invalid> {
         let load = |path: &PathBuf| Queries::load(path, options.custom_queries_everywhere);
         Ok(Self {
+            name: name.to_owned(),
             queries: options.custom_queries.as_ref().map(load).transpose()?.map(Arc::new),
             local: options.is_local(),
             log_fixed: options.log_file.is_some(),
@@ -53,6 +55,11 @@ impl State {
             replay: Arc::default(),
             log: Mutex::new(options.log_file.as_deref().map(SlowLog::new)),
         })
+    }
+
+    /// The target's name in the configuration.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Notes what a new session says of the server.

@@ -17,6 +17,7 @@ pub mod indexes;
 pub mod io;
 pub mod locks;
 pub mod long_running_transactions;
+pub mod maintenance;
 pub mod memory;
 pub mod postmaster;
 pub mod prepared_transactions;
@@ -62,6 +63,7 @@ sage_common::collectors! {
     io: io::Io,
     locks: locks::Locks,
     long_running_transactions: long_running_transactions::LongRunningTransactions,
+    maintenance: maintenance::Maintenance,
     memory: memory::Memory,
     postmaster: postmaster::Postmaster,
     prepared_transactions: prepared_transactions::PreparedTransactions,

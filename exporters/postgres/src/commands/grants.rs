@@ -8,6 +8,7 @@ use sage_common::deadline::Deadline;
 use sage_common::error::{CollectError, Invalid};
 use sage_common::service::Phases;
 
+use crate::commands::maintain::ROLE as MAINTAIN_ROLE;
 use crate::grants::{self, Server};
 use crate::options::Options;
 use crate::service::Postgres;
@@ -32,9 +33,6 @@ pub struct Args {
     #[arg(long)]
     remove: bool,
 }
-
-/// The role of `maintain` where none is named.
-pub const MAINTAIN_ROLE: &str = "sage_maintain";
 
 /// Taken where neither the server nor the operator says.
 const DEFAULT_VERSION: u32 = 15;
@@ -77,7 +75,8 @@ pub async fn run(args: Args, setup: &Setup<Postgres>) -> Result<(), Failure> {
         // Several modules: what one of them enables is needed.
         collectors.sort_by_key(|about| about.name);
         collectors.dedup_by_key(|about| about.name);
-        grants::monitor(role, database, &server, &collectors)
+        let writes = setup.modules.iter().any(|module| module.write_interval.is_some());
+        grants::monitor(role, database, &server, &collectors, writes)
     };
     say(&sql);
     Ok(())
