@@ -29,6 +29,8 @@ pub enum Mode {
     Garbage,
     /// Forward, but only one byte a second towards the client.
     Drip,
+    /// Forward, but begin this much later with each new connection.
+    LateStart(Duration),
     /// Answer with a TCP reset, on accept or at once.
     Reset,
     /// Forward this many bytes towards the client, counted from the change of mode or the accept, then reset.
@@ -192,7 +194,9 @@ impl Connection {
         loop {
             let mode = *modes.borrow_and_update();
             let end = match mode {
-                Mode::Pass | Mode::Drip | Mode::ResetMidAnswer(_) | Mode::EndlessRows => self.forward(mode, &mut modes).await,
+                Mode::Pass | Mode::Drip | Mode::LateStart(_) | Mode::ResetMidAnswer(_) | Mode::EndlessRows => {
+                    self.forward(mode, &mut modes).await
+                }
                 Mode::BlackHole => self.swallow(&mut modes).await,
                 Mode::Garbage => self.answer(&noise(), &mut modes).await,
                 Mode::HostileLength => self.answer(b"R\x7f\xff\xff\xff", &mut modes).await,
@@ -220,6 +224,9 @@ impl Connection {
         let upstream = match &mut self.upstream {
             Some(stream) => stream,
             none => {
+                if let Mode::LateStart(time) = mode {
+                    tokio::time::sleep(time).await;
+                }
                 let stream = TcpStream::connect(self.address).await?;
                 stream.set_nodelay(true)?;
                 none.insert(stream)

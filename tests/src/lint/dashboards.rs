@@ -62,6 +62,15 @@ impl Variable {
     }
 }
 
+impl Panel {
+    /// Whether the panel tells its reader when it shows nothing, in a sentence that begins with `Empty`: its queries need
+    /// not return data. Any other panel without data is a fault of the dashboard.
+    #[must_use]
+    pub fn may_be_empty(&self) -> bool {
+        self.description.split(". ").any(|sentence| sentence.starts_with("Empty "))
+    }
+}
+
 impl Dashboard {
     /// The variables that offer the values of a label, in order: name, series (with the variables before it), label.
     pub fn label_variables(&self) -> impl Iterator<Item = (&str, &str, &str)> {
@@ -95,6 +104,9 @@ pub struct Panel {
     field_config: serde_json::Value,
     #[serde(default)]
     links: Vec<Link>,
+    /// Of a row that is folded.
+    #[serde(default)]
+    panels: Vec<serde_json::Value>,
     /// Its queries.
     #[serde(default)]
     pub targets: Vec<Target>,
@@ -198,6 +210,10 @@ fn variables(list: &[Variable], catalogue: &Catalogue, out: &mut Vec<String>) {
 }
 
 fn check_panel(panel: &Panel, catalogue: &Catalogue, alerts: &BTreeSet<String>, out: &mut Vec<String>) {
+    if panel.kind == "row" {
+        check_row(panel, out);
+        return;
+    }
     for (name, value) in [("title", &panel.title), ("description", &panel.description)] {
         if value.trim().is_empty() {
             out.push(format!("has no {name}"));
@@ -240,6 +256,20 @@ fn check_panel(panel: &Panel, catalogue: &Catalogue, alerts: &BTreeSet<String>, 
     }
 }
 
+/// A headline over the panels below it. They stand beside it in the list: a row that holds them would hide them from here.
+fn check_row(row: &Panel, out: &mut Vec<String>) {
+    if row.title.trim().is_empty() {
+        out.push("has no title".to_owned());
+    }
+    if !row.panels.is_empty() {
+        out.push("holds panels: leave the row open and put them after it".to_owned());
+    }
+    let Grid { x, w, h, .. } = row.grid_pos;
+    if (x, w, h) != (0, COLUMNS, 1) {
+        out.push(format!("is not one line of {COLUMNS} columns"));
+    }
+}
+
 fn is_datasource(uid: &str) -> bool {
     uid == "$datasource" || uid == "${datasource}"
 }
@@ -260,6 +290,7 @@ mod tests {
 "panels":[{"id":1,"title":"A","type":"timeseries","description":"d","gridPos":{"x":0,"y":0,"w":12,"h":8},"datasource":{"uid":"${datasource}"},
 "fieldConfig":{"defaults":{"unit":"short"}},"links":[{"url":"https://runbooks.sage.example/PostgresTooMany"}],
 "targets":[{"expr":"rate(done_total{job=~\"$job\",instance=~\"$instance\"}[$__rate_interval])","legendFormat":"{{instance}}"}]},
+{"id":3,"title":"R","type":"row","gridPos":{"x":0,"y":8,"w":24,"h":1},"panels":[]},
 {"id":2,"title":"B","type":"text","description":"d","gridPos":{"x":12,"y":0,"w":12,"h":8},"datasource":{"uid":"$datasource"},
 "links":[{"url":"https://runbooks.sage.example/PostgresTooMany"}]}]}"#;
 
@@ -275,6 +306,17 @@ mod tests {
     }
 
     #[test]
+    fn a_panel_says_when_it_is_empty() {
+        let may = |text: &str| {
+            let board = parse(&GOOD.replacen("\"description\":\"d\"", &format!("\"description\":\"{text}\""), 1)).unwrap();
+            board.panels[0].may_be_empty()
+        };
+        assert!(may("Lag of slots. Empty without slots."));
+        assert!(may("Empty on primaries; the lag of a standby."));
+        assert!(!may("Lag of slots, never Empty here."));
+    }
+
+    #[test]
     fn each_breach_is_named() {
         for (from, to, says) in [
             ("\"uid\":\"sage-x\"", "\"uid\":\"\"", "has no uid"),
@@ -287,6 +329,9 @@ mod tests {
             ("label_values(conns, job)", "label_values(conns, jobb)", "have no label jobb"),
             ("label_values(conns, job)", "label_values(con, job)", "variable job: metric con"),
             ("\"title\":\"A\"", "\"title\":\"\"", "has no title"),
+            ("\"title\":\"R\"", "\"title\":\"\"", "has no title"),
+            ("\"panels\":[]", "\"panels\":[{}]", "holds panels"),
+            ("\"w\":24,\"h\":1", "\"w\":24,\"h\":2", "is not one line"),
             ("\"description\":\"d\"", "\"description\":\" \"", "has no description"),
             ("\"unit\":\"short\"", "\"unit\":\"\"", "has no unit"),
             ("\"x\":12,", "\"x\":11,", "lies over panel 1"),

@@ -53,6 +53,11 @@ impl Postgres {
         let server = Self::prepare(options.version);
         let copy = Command::new("cp").arg("-a").arg(template(options.version)).arg(server.data()).status();
         assert!(copy.is_ok_and(|s| s.success()), "cannot copy the initdb template");
+        if options.checksums && options.version != Version::V18 {
+            let enabled =
+                as_server(server.folder.path(), server.version, "pg_checksums").arg("--enable").arg("-D").arg(server.data()).output();
+            assert!(enabled.as_ref().is_ok_and(|o| o.status.success()), "pg_checksums: {enabled:?}");
+        }
         server.configure(&options);
         server.launch();
         server

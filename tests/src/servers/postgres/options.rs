@@ -52,12 +52,14 @@ pub struct PostgresOptions {
     pub settings: Vec<String>,
     /// Statements that take at least this long are logged; `None`: none is.
     pub slow_query: Option<Duration>,
+    /// Whether pages have checksums (18 has them always).
+    pub checksums: bool,
 }
 
 impl Default for PostgresOptions {
     /// Slow statements are logged, as the exporter wants it.
     fn default() -> Self {
-        Self { version: Version::default(), settings: Vec::new(), slow_query: Some(Duration::from_secs(1)) }
+        Self { version: Version::default(), settings: Vec::new(), slow_query: Some(Duration::from_secs(1)), checksums: false }
     }
 }
 

@@ -1,0 +1,166 @@
+//! The alerts on what goes wrong inside a PostgreSQL that is up, each once on a real fault: forgotten transactions, held
+//! horizons, ids and sequences that run out, deadlocks, slow logins, a failing archive, a damaged page. Limits are lowered
+//! to what seconds can reach; `e2e::drill` has the rest.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Seek, SeekFrom, Write};
+use std::time::Duration;
+
+use e2e::drill::{self, EVER, FIRING, Lowered, PASSWORD, alerts, job, named, watch};
+use e2e::fault::{FaultProxy, Mode};
+use e2e::poll;
+use e2e::servers::postgres::{Background, Postgres, PostgresOptions};
+use e2e::servers::prometheus::{Job, Prometheus, PrometheusOptions};
+use e2e::temp::TempFolder;
+
+/// Of a step, on a busy machine.
+const LIMIT: Duration = Duration::from_secs(60);
+/// Of all alerts together: the longest `for` is 20 s here.
+const ALL: Duration = Duration::from_secs(120);
+
+/// Transactions whose ids are used up for the alerts on ids and horizons, and the limit that they pass.
+const BURNT: u32 = 8000;
+const AGED: f64 = 5000.0;
+const IDS: f64 = 2_147_483_648.0;
+
+/// Alert, host, limit: lowered so that a fault of seconds passes it.
+const OVERRIDES: [Lowered; 8] = [
+    ("PostgresOldTransaction", "db01", 3.0),
+    ("PostgresIdleInTransaction", "db01", 3.0),
+    ("PostgresWraparoundNear", "db01", AGED / IDS),
+    ("PostgresWraparoundImminent", "db01", AGED / IDS),
+    ("PostgresXminHorizonHeld", "db01", AGED),
+    ("PostgresLoginSlow", "db02", 0.3),
+    ("PostgresArchivingFailing", "db03", 5.0),
+    // So long after its fault this one ends.
+    ("PostgresChecksumFailures", "db04", 20.0),
+];
+
+/// What must fire: alert, host, severity.
+const EXPECTED: [(&str, &str, &str); 10] = [
+    ("PostgresOldTransaction", "db01", "warning"),
+    ("PostgresIdleInTransaction", "db01", "warning"),
+    ("PostgresDeadlocks", "db01", "warning"),
+    ("PostgresWraparoundNear", "db01", "warning"),
+    ("PostgresWraparoundImminent", "db01", "critical"),
+    ("PostgresXminHorizonHeld", "db01", "warning"),
+    ("PostgresSequenceNearLimit", "db01", "warning"),
+    ("PostgresLoginSlow", "db02", "warning"),
+    ("PostgresArchivingFailing", "db03", "critical"),
+    ("PostgresChecksumFailures", "db04", "critical"),
+];
+
+/// How some of them name what their labels leave out: the alert is one for the instance, its text asks for the worst.
+const TOLD: [(&str, &str); 6] = [
+    ("PostgresDeadlocks", "in the database postgres."),
+    ("PostgresWraparoundNear", "most in the database "),
+    ("PostgresXminHorizonHeld", "held by: transaction."),
+    ("PostgresSequenceNearLimit", "88.48% of the numbers of a sequence of db01.example:9187 are used: tickets in postgres."),
+    ("PostgresArchivingFailing", "archive_command of db03.example:9187 keeps failing"),
+    ("PostgresChecksumFailures", "in the database postgres."),
+];
+
+fn server(settings: &[&str], checksums: bool) -> Postgres {
+    let settings = settings.iter().map(|s| (*s).to_owned()).collect();
+    let server = Postgres::start(PostgresOptions { settings, checksums, ..PostgresOptions::default() });
+    server.create_monitor("sage", PASSWORD, 4);
+    server
+}
+
+/// Two clients that lock the same two rows in an order of chance, ten times a second each. A statement of its own each
+/// time: the server counts a session's deadlocks when its statement has ended.
+fn deadlocks(server: &Postgres) -> [Background; 2] {
+    server.psql("create table pair(id int primary key); insert into pair values (1), (2)").unwrap();
+    let turn = "\\set first random(1, 2)\n\\set second 3 - :first\n\
+        do $$ begin update pair set id = id where id = :first; perform pg_sleep(0.05); update pair set id = id where id = :second; \
+        exception when deadlock_detected then null; end $$;\n";
+    [(); 2].map(|()| server.pgbench_script("postgres", turn, 10.0))
+}
+
+/// Uses up transaction ids.
+fn burn(server: &Postgres) {
+    server.psql(&format!("do $$ begin for i in 1..{BURNT} loop perform pg_current_xact_id(); commit; end loop; end $$")).unwrap();
+}
+
+/// Freezes all rows of all databases, also of the one that nobody may connect to; again until no session that is still
+/// ending holds it back.
+fn freeze(server: &Postgres) {
+    server.psql("alter database template0 allow_connections true").unwrap();
+    poll::until("all rows are frozen", LIMIT, || {
+        for database in ["template0", "template1", "postgres"] {
+            server.psql_in(database, "vacuum (freeze)").unwrap();
+        }
+        let young = format!("select max(age(datfrozenxid)) < {AGED} from pg_database");
+        (server.psql(&young).as_deref() == Ok("t")).then_some(())
+    });
+}
+
+/// Writes over a part of a table's first page on the disk of a stopped server, as a disk that lies does.
+fn damage(server: &Postgres) {
+    server.psql("create table damaged as select i, repeat('x', 100) from generate_series(1, 100) i; checkpoint").unwrap();
+    let file = server.data().join(server.psql("select pg_relation_filepath('damaged')").unwrap());
+    server.stop();
+    let mut file = std::fs::OpenOptions::new().write(true).open(file).unwrap();
+    file.seek(SeekFrom::Start(4000)).and_then(|_| file.write_all(b"damaged")).unwrap();
+    server.restart();
+}
+
+#[test]
+fn every_alert_fires_on_a_real_fault_and_ends_with_it() {
+    let folder = TempFolder::new("alerts-postgres");
+    let db01 = server(&["deadlock_timeout = 50ms"], false);
+    let db02 = server(&[], false);
+    let db03 = server(&["archive_mode = on", "archive_command = '/bin/true'"], false);
+    let db04 = server(&[], true);
+    db01.psql("create sequence tickets as integer; grant select on sequence tickets to sage; select nextval('tickets')").unwrap();
+    damage(&db04);
+    let settings = "probe_interval: 3s, collectors: {sequences: {interval: 1s}}";
+    let road = FaultProxy::start(db02.address());
+    let ports = [db01.port(), road.address().port(), db03.port(), db04.port()];
+    let exporters = ports.map(|port| watch(&folder, port, "sage", settings));
+    let jobs: Vec<Job> = (1..).zip(&exporters).map(|(n, e)| job(&format!("db0{n}"), e.address().to_string())).collect();
+    let rules = drill::rules(&folder, &OVERRIDES, &jobs);
+    let prometheus = Prometheus::start(&PrometheusOptions { jobs, rules, ..PrometheusOptions::default() });
+    let up = || (prometheus.query("sage_up == 1 and sage_login_success == 1").len() == exporters.len()).then_some(());
+    poll::until("all servers are up", LIMIT, up);
+    let early = alerts(&prometheus, FIRING);
+    assert!(early.is_empty(), "{early:?} before any fault");
+
+    // The faults, all at once.
+    let mut forgotten = db01.session("postgres");
+    forgotten.query("begin isolation level repeatable read; create table held()").unwrap();
+    let fights = deadlocks(&db01);
+    burn(&db01);
+    db01.psql("select setval('tickets', 1900000000)").unwrap();
+    road.set(Mode::LateStart(Duration::from_millis(400)));
+    db03.psql("alter system set archive_command = '/bin/false'").unwrap();
+    db03.psql("select pg_reload_conf(); create table lost(); select pg_switch_wal()").unwrap();
+    assert!(db04.psql("select count(*) from damaged").unwrap_err().contains("invalid page in block 0"));
+    let expected = named(EXPECTED.map(|(alert, host, _)| (alert, host)));
+    let (mut fired, mut texts) = (BTreeMap::new(), BTreeMap::new());
+    poll::within(ALL, || {
+        fired.extend(alerts(&prometheus, FIRING));
+        let all = prometheus.alerts().into_iter();
+        texts.extend(all.map(|mut alert| (alert.labels["alertname"].clone(), alert.annotations.remove("description").unwrap_or_default())));
+        expected.iter().all(|pair| fired.contains_key(pair)).then_some(())
+    });
+    let silent: Vec<_> = expected.iter().filter(|pair| !fired.contains_key(*pair)).collect();
+    assert!(silent.is_empty(), "these do not fire: {silent:?}\n{:?}", prometheus.alerts());
+    drill::assert_complete(&fired, &EXPECTED, &prometheus);
+    for (alert, text) in TOLD {
+        assert!(texts[alert].contains(text), "{alert}: {}", texts[alert]);
+    }
+
+    // All faults end.
+    drop((forgotten, fights));
+    freeze(&db01);
+    db01.psql("select setval('tickets', 1)").unwrap();
+    road.set(Mode::Pass);
+    db03.psql("alter system reset archive_command").unwrap();
+    db03.psql("select pg_reload_conf(); create table kept(); select pg_switch_wal()").unwrap();
+    let calm = poll::within(ALL, || alerts(&prometheus, FIRING).is_empty().then_some(()));
+    assert!(calm.is_some(), "these do not end: {:?}", alerts(&prometheus, FIRING).into_keys());
+    let ever: BTreeSet<_> = alerts(&prometheus, EVER).into_keys().collect();
+    assert_eq!(ever, expected, "something else fired, or one was not seen");
+}
