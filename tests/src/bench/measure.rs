@@ -16,18 +16,30 @@ use crate::poll;
 use crate::process::{self, Process};
 use crate::temp::{TempFolder, free_port};
 
-/// Rounds of each side; the median of them is the figure.
-pub const ROUNDS: usize = 5;
-/// Scrapes of one round.
-pub const SCRAPES: usize = 200;
-/// Scrapes of each side before the first round.
-const WARM_UP: usize = 100;
-/// Memory is read after as many.
-pub const RSS_AFTER: usize = 500;
+/// How often both sides are scraped.
+#[derive(Debug, Clone, Copy)]
+pub struct Effort {
+    /// Rounds of each side; the median of them is the figure.
+    pub rounds: usize,
+    /// Scrapes of one round.
+    pub scrapes: usize,
+    /// Scrapes of each side before the first round.
+    pub warm_up: usize,
+    /// Memory is read after as many.
+    pub rss_after: usize,
+}
+
+/// For a small server.
+pub const USUAL: Effort = Effort { rounds: 5, scrapes: 200, warm_up: 100, rss_after: 500 };
+/// For servers whose scrapes may take seconds.
+pub const BRIEF: Effort = Effort { rounds: 3, scrapes: 10, warm_up: 2, rss_after: 20 };
+
 /// How long the server is watched while nobody scrapes.
 const IDLE: Duration = Duration::from_secs(10);
 /// Longest scrape.
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(120);
+/// Longest walk over all databases.
+const WALK: Duration = Duration::from_secs(600);
 
 /// What Prometheus 2.x sends.
 const HEADERS: [(&str, &str); 4] = [
@@ -57,10 +69,14 @@ pub struct Figures {
     pub bytes: usize,
     /// Resident bytes after the first scrape.
     pub rss_first: u64,
-    /// Resident bytes after 500 scrapes.
+    /// Resident bytes after some of the scrapes (`Effort::rss_after`).
     pub rss: u64,
     /// Bytes of the program's file.
     pub binary: u64,
+    /// Seconds of a walk over all databases, where there is one.
+    pub walk: f64,
+    /// Series left out of the page.
+    pub dropped: f64,
 }
 
 impl Figures {
@@ -84,12 +100,14 @@ pub struct Pair {
 /// # Panics
 /// When an exporter does not start or does not answer with a well-formed page.
 pub fn run(contest: &Contest, load: &Load, peer: &Program, stage: &Stage) -> Pair {
-    let ours = Program::ours(contest.name);
-    let mut sides = [Side::start(&ours, &load.ours, stage), Side::start(peer, &load.peer, stage)];
+    let ours = Program::ours(contest.exporter);
+    let effort = contest.effort;
+    let mut sides = [Side::start(&ours, &load.ours, stage, effort), Side::start(peer, &load.peer, stage, effort)];
     for side in &mut sides {
-        side.scrapes(WARM_UP);
+        side.walked();
+        side.scrapes(effort.warm_up);
     }
-    for _ in 0..ROUNDS {
+    for _ in 0..effort.rounds {
         for side in &mut sides {
             side.round(stage);
         }
@@ -110,6 +128,7 @@ struct Side {
     process: Process,
     address: SocketAddr,
     done: usize,
+    effort: Effort,
     rounds: Vec<Round>,
     fixed: Figures,
     _folder: TempFolder,
@@ -124,13 +143,14 @@ struct Round {
 }
 
 impl Side {
-    fn start(program: &Program, setup: &Setup, stage: &Stage) -> Self {
+    fn start(program: &Program, setup: &Setup, stage: &Stage, effort: Effort) -> Self {
         let folder = TempFolder::new("bench");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let mut command = process::command(&program.path, folder.path());
         command
             .arg(format!("--web.listen-address={address}"))
             .args(program.without(setup.without))
+            .args(setup.args.iter().map(|arg| arg.replace("{queries}", &stage.queries)))
             .envs(stage.env.iter().map(|(name, value)| (*name, value)));
         let mut process = Process::start("exporter", command, folder.path());
         // The landing page: the first scrape is to be the first.
@@ -144,7 +164,15 @@ impl Side {
             binary: fs::metadata(&program.path).expect("the program").len(),
             ..Figures::default()
         };
-        Self { process, address, done: 1, rounds: Vec::new(), fixed, _folder: folder }
+        Self { process, address, done: 1, effort, rounds: Vec::new(), fixed, _folder: folder }
+    }
+
+    /// Waits until a walk over all databases has ended, where there is one.
+    fn walked(&mut self) {
+        let page = || Page::parse(&http::get(self.address, "/metrics", &[], LIMIT).expect("a page").text()).unwrap_or_default();
+        if page().has("sage_walk_members_left") {
+            self.fixed.walk = poll::within(WALK, || page().value("sage_walk_duration_seconds", &[])).expect("the walk ends");
+        }
     }
 
     /// Scrapes `count` times over one connection and returns how long each took, in seconds.
@@ -159,7 +187,7 @@ impl Side {
             times.push(page.elapsed.as_secs_f64());
             self.fixed.bytes = page.body.len();
             self.done += 1;
-            if self.done == RSS_AFTER {
+            if self.done == self.effort.rss_after {
                 self.fixed.rss = process::memory_bytes(self.process.pid(), "VmRSS").expect("it runs");
             }
         }
@@ -169,10 +197,10 @@ impl Side {
     fn round(&mut self, stage: &Stage) {
         let own = |side: &Self| process::cpu_seconds(side.process.pid()).expect("it runs");
         let (begin, cpu, server_cpu) = (Instant::now(), own(self), tree_cpu(stage.pid));
-        let times = self.scrapes(SCRAPES);
+        let times = self.scrapes(self.effort.scrapes);
         let idle = stage.idle * begin.elapsed().as_secs_f64();
         let (cpu, server_cpu) = (own(self) - cpu, tree_cpu(stage.pid) - server_cpu - idle);
-        let hundreds = SCRAPES as f64 / 100.0;
+        let hundreds = self.effort.scrapes as f64 / 100.0;
         self.rounds.push(Round {
             p50: percentile(&times, 0.5),
             p99: percentile(&times, 0.99),
@@ -192,7 +220,9 @@ impl Side {
         };
         // Asked without gzip, and last: what is on the page may grow with the scrapes.
         let page = http::get(self.address, "/metrics", &[], LIMIT).expect("a page").text();
-        figures.series = Page::parse(&page).unwrap_or_else(|e| panic!("{e}")).samples.len();
+        let page = Page::parse(&page).unwrap_or_else(|e| panic!("{e}"));
+        figures.series = page.samples.len();
+        figures.dropped = page.series("sage_series_dropped").iter().map(|s| s.value).sum();
         figures
     }
 }

@@ -48,7 +48,7 @@ fn arguments(words: Vec<String>) -> Result<(Vec<&'static Contest>, Option<PathBu
     if contests.is_empty() && !alone {
         contests.extend(CONTESTS);
     }
-    if file.is_some() && contests.len() > 1 {
+    if file.is_some() && contests.iter().any(|contest| Some(contest.exporter) != contests.first().map(|first| first.exporter)) {
         return Err("--markdown writes the figures of one exporter: name it".to_owned());
     }
     Ok((contests, file))
@@ -72,7 +72,7 @@ fn run(contests: &[&Contest], file: Option<PathBuf>) -> Result<(), String> {
         let stage = (contest.server)();
         say(format!(
             "{} beside {}.\nServer: {}.\nMachine: {} cores, {}, load {} at the start.\n",
-            Program::ours(contest.name).about,
+            Program::ours(contest.exporter).about,
             peer.about,
             stage.about,
             thread::available_parallelism().map_or(1, usize::from),
@@ -82,7 +82,9 @@ fn run(contests: &[&Contest], file: Option<PathBuf>) -> Result<(), String> {
         for (number, load) in contest.loads.iter().enumerate() {
             let pair = measure::run(contest, load, &peer, &stage);
             say(figures::table(load, &pair));
-            if number == 0 {
+            if contest.name != contest.exporter {
+                aims.extend(figures::aims_of_many(contest.name, &pair).iter().take(2 * usize::from(number == 0)).map(figures::Aim::line));
+            } else if number == 0 {
                 aims.extend(figures::aims(&pair).iter().map(figures::Aim::line));
             }
         }
