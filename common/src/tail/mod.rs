@@ -9,7 +9,7 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::mem;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 mod window;
 
@@ -20,7 +20,7 @@ const MAX_LINE: usize = 64 << 10;
 /// One poll reads at most about this many bytes, so that a backlog cannot hold up its task.
 const MAX_POLL: usize = 1 << 20;
 const BUFFER: usize = 64 << 10;
-/// So many bytes before the offset are read again to see that the file is still the one we read.
+/// So many bytes before the offset, and at the file's beginning, are read again to see that it is still what we read.
 const MARK: usize = 48;
 
 /// Whether the path can be read now.
@@ -57,6 +57,19 @@ pub struct Progress {
     pub more: bool,
 }
 
+/// A piece of a line, at most 64 KiB of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part<'a> {
+    /// Its text without the line end; bytes that are not UTF-8 are replaced.
+    pub text: &'a str,
+    /// The line begins here.
+    pub begins: bool,
+    /// The line ends here.
+    pub ends: bool,
+    /// The file begins here, so that nothing read before goes on.
+    pub new_file: bool,
+}
+
 /// Follows the lines appended to a path.
 ///
 /// The first file is read from its end: old lines do not count. A file that appears later under the path (rotation by
@@ -73,19 +86,14 @@ pub struct Tail {
     caught_up_at: Instant,
     /// The beginning of a line whose end is not yet written.
     partial: Vec<u8>,
-    /// The rest of the line is passed over: it is too long, or its beginning was not read.
-    skip: Skip,
+    /// The beginning of the line was given already.
+    begun: bool,
+    /// The line is passed over: its beginning stood there before we came.
+    skip: bool,
+    /// Nothing of this file was given yet, and its start will be.
+    new_file: bool,
     cut: u64,
     buffer: Vec<u8>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Skip {
-    No,
-    /// The rest of a line that is in `partial`.
-    Rest,
-    /// A line whose beginning stood there before we came.
-    Whole,
 }
 
 #[derive(Debug)]
@@ -96,6 +104,10 @@ struct Open {
     offset: u64,
     /// The last bytes before the offset.
     mark: Vec<u8>,
+    /// The first bytes of the file, none of them behind the offset.
+    head: Vec<u8>,
+    /// When the file was written last, as of the time when all of it had been read.
+    modified: Option<SystemTime>,
 }
 
 impl Open {
@@ -110,7 +122,17 @@ impl Open {
             path: path.to_owned(),
             offset: 0,
             mark: Vec::new(),
+            head: Vec::new(),
+            modified: None,
         })
+    }
+
+    /// The first bytes of the file, as many as are read again and lie before `end`.
+    fn read_head(&mut self, end: u64) -> io::Result<Vec<u8>> {
+        let mut head = Vec::new();
+        self.file.seek(SeekFrom::Start(0))?;
+        self.file.by_ref().take(end.min(MARK as u64)).read_to_end(&mut head)?;
+        Ok(head)
     }
 
     /// Whether the file is still the one found under the path.
@@ -145,7 +167,9 @@ impl Tail {
             state: State::Missing,
             caught_up_at: Instant::now(),
             partial: Vec::new(),
-            skip: Skip::No,
+            begun: false,
+            skip: false,
+            new_file: true,
             cut: 0,
             buffer: Vec::new(),
         }
@@ -185,17 +209,26 @@ impl Tail {
         now.saturating_duration_since(self.caught_up_at)
     }
 
-    /// How many lines were longer than 64 KiB and therefore cut.
+    /// How many lines were longer than 64 KiB and therefore given in parts, or cut.
     #[must_use]
     pub fn cut_lines(&self) -> u64 {
         self.cut
     }
 
     /// Reads what was written since the last poll, at most about 1 MiB, and gives each finished line to `on` without its
-    /// line end; bytes that are not UTF-8 are replaced. A line still being written is held back until it is finished or
-    /// its file is rotated away. Failures are told by [`Tail::state`], and the next poll tries again. Blocks on the disk
-    /// like any read.
+    /// line end; of a line longer than 64 KiB the first 64 KiB. Bytes that are not UTF-8 are replaced. A shorter line still
+    /// being written is held back until it is finished or its file is rotated away. Failures are told by [`Tail::state`],
+    /// and the next poll tries again. Blocks on the disk like any read.
     pub fn poll(&mut self, mut on: impl FnMut(&str)) -> Progress {
+        self.poll_parts(|part| {
+            if part.begins {
+                on(part.text);
+            }
+        })
+    }
+
+    /// As [`Tail::poll`], but a line longer than 64 KiB comes whole, in several parts.
+    pub fn poll_parts(&mut self, mut on: impl FnMut(Part<'_>)) -> Progress {
         self.polled = true;
         let mut progress = Progress::default();
         // Finishing the old file and opening its successor may both happen in one poll; more often than that is not ours.
@@ -231,6 +264,7 @@ impl Tail {
                     }
                     self.flush(&mut progress, &mut on);
                     self.open = Some(next);
+                    self.new_file = true;
                 }
                 Err(error) => {
                     self.state = State::from(&error);
@@ -251,12 +285,13 @@ impl Tail {
                 let count = open.file.by_ref().take(MARK as u64).read_to_end(&mut open.mark)?;
                 open.offset = len.saturating_sub(MARK as u64) + count as u64;
                 // Half a line would be no line: its beginning was written before we came.
-                self.skip = if open.mark.last().is_none_or(|last| *last == b'\n') { Skip::No } else { Skip::Whole };
+                self.skip = open.mark.last().is_some_and(|last| *last != b'\n');
             }
             Ok(open)
         });
         match opened {
             Ok(open) => {
+                self.new_file = open.offset == 0;
                 self.open = Some(open);
                 self.from_start = true;
                 self.state = State::Readable;
@@ -281,6 +316,7 @@ impl Tail {
             if matches!(old.is(&self.path, &found), Ok(true)) {
                 new.offset = old.offset;
                 new.mark.clone_from(&old.mark);
+                new.head.clone_from(&old.head);
             } else {
                 self.forget_line();
             }
@@ -303,7 +339,7 @@ impl Tail {
     }
 
     /// Reads the open file to its end, or until this poll has read enough: then true.
-    fn drain(&mut self, progress: &mut Progress, on: &mut impl FnMut(&str)) -> io::Result<bool> {
+    fn drain(&mut self, progress: &mut Progress, on: &mut impl FnMut(Part<'_>)) -> io::Result<bool> {
         let Some(mut open) = self.open.take() else {
             return Ok(false);
         };
@@ -315,18 +351,32 @@ impl Tail {
         result
     }
 
-    fn drain_open(&mut self, open: &mut Open, buffer: &mut [u8], progress: &mut Progress, on: &mut impl FnMut(&str)) -> io::Result<bool> {
+    fn drain_open(
+        &mut self,
+        open: &mut Open,
+        buffer: &mut [u8],
+        progress: &mut Progress,
+        on: &mut impl FnMut(Part<'_>),
+    ) -> io::Result<bool> {
         loop {
-            let len = open.file.metadata()?.len();
+            let about = open.file.metadata()?;
+            let (len, modified) = (about.len(), about.modified().ok());
             if len < open.offset {
                 self.rewind(open);
             }
-            if len == open.offset {
+            // A file that was truncated may have grown to the very same length.
+            if len == open.offset && (modified == open.modified || len == 0) {
                 return Ok(false);
             }
             if progress.bytes >= MAX_POLL as u64 {
                 return Ok(true);
             }
+            let head = open.read_head(open.offset)?;
+            if !head.starts_with(&open.head) {
+                self.rewind(open);
+                continue;
+            }
+            open.head = head;
             open.file.seek(SeekFrom::Start(open.offset - open.mark.len() as u64))?;
             let count = match open.file.read(buffer) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -339,6 +389,7 @@ impl Tail {
                 continue;
             };
             if new.is_empty() {
+                open.modified = modified;
                 return Ok(false);
             }
             open.offset += new.len() as u64;
@@ -352,59 +403,66 @@ impl Tail {
     fn rewind(&mut self, open: &mut Open) {
         open.offset = 0;
         open.mark.clear();
+        open.head.clear();
         self.forget_line();
     }
 
+    /// Nothing that was read before goes on.
     fn forget_line(&mut self) {
         self.partial.clear();
-        self.skip = Skip::No;
+        (self.begun, self.skip, self.new_file) = (false, false, true);
     }
 
-    fn split(&mut self, mut bytes: &[u8], progress: &mut Progress, on: &mut impl FnMut(&str)) {
+    fn split(&mut self, mut bytes: &[u8], progress: &mut Progress, on: &mut impl FnMut(Part<'_>)) {
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
             let (line, rest) = bytes.split_at(end);
             bytes = rest.get(1..).unwrap_or_default();
-            if self.partial.is_empty() && self.skip == Skip::No && line.len() <= MAX_LINE {
-                give(line, progress, on);
+            if self.partial.is_empty() && !self.skip && !self.begun && line.len() <= MAX_LINE {
+                self.give(line, true, progress, on);
             } else {
-                self.hold(line);
+                self.hold(line, progress, on);
                 self.flush(progress, on);
             }
         }
-        self.hold(bytes);
+        self.hold(bytes, progress, on);
     }
 
-    /// Keeps a part of a line, as far as it may go.
-    fn hold(&mut self, part: &[u8]) {
-        if self.skip != Skip::No {
-            return;
-        }
-        let room = MAX_LINE - self.partial.len().min(MAX_LINE);
-        self.partial.extend_from_slice(part.get(..room).unwrap_or(part));
-        if part.len() > room {
-            self.skip = Skip::Rest;
-            self.cut += 1;
+    /// Keeps a part of a line, as far as it may go, and gives what is more.
+    fn hold(&mut self, mut part: &[u8], progress: &mut Progress, on: &mut impl FnMut(Part<'_>)) {
+        while !self.skip && !part.is_empty() {
+            let room = MAX_LINE - self.partial.len().min(MAX_LINE);
+            let Some((first, rest)) = part.split_at_checked(room).filter(|(_, rest)| !rest.is_empty()) else {
+                self.partial.extend_from_slice(part);
+                return;
+            };
+            self.partial.extend_from_slice(first);
+            part = rest;
+            self.cut += u64::from(!self.begun);
+            let mut full = mem::take(&mut self.partial);
+            self.give(&full, false, progress, on);
+            full.clear();
+            self.partial = full;
         }
     }
 
-    /// Gives the line that is held.
-    fn flush(&mut self, progress: &mut Progress, on: &mut impl FnMut(&str)) {
-        let wanted = self.skip != Skip::Whole;
+    /// Gives the line that is held, or what is left of it.
+    fn flush(&mut self, progress: &mut Progress, on: &mut impl FnMut(Part<'_>)) {
         let mut line = mem::take(&mut self.partial);
-        if wanted && !line.is_empty() {
-            give(&line, progress, on);
+        if !self.skip && (self.begun || !line.is_empty()) {
+            self.give(&line, true, progress, on);
         }
         line.clear();
         self.partial = line;
-        self.skip = Skip::No;
+        self.skip = false;
     }
-}
 
-fn give(line: &[u8], progress: &mut Progress, on: &mut impl FnMut(&str)) {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    progress.lines += 1;
-    let text: Cow<'_, str> = String::from_utf8_lossy(line);
-    on(&text);
+    fn give(&mut self, text: &[u8], ends: bool, progress: &mut Progress, on: &mut impl FnMut(Part<'_>)) {
+        let text = if ends { text.strip_suffix(b"\r").unwrap_or(text) } else { text };
+        let begins = !mem::replace(&mut self.begun, !ends);
+        progress.lines += u64::from(begins);
+        let text: Cow<'_, str> = String::from_utf8_lossy(text);
+        on(Part { text: &text, begins, ends, new_file: mem::take(&mut self.new_file) });
+    }
 }
 
 #[cfg(test)]
@@ -549,6 +607,19 @@ mod tests {
         OpenOptions::new().write(true).open(&path).unwrap().set_len(0).unwrap();
         append(&path, "two\nthree\nand four\nfive\n");
         assert_eq!(poll(&mut tail), ["two", "three", "and four", "five"]);
+        // To the very same length.
+        assert_eq!(poll(&mut tail), [""; 0]);
+        let later = SystemTime::now() + Duration::from_secs(1);
+        OpenOptions::new().write(true).truncate(true).open(&path).unwrap().set_modified(later).unwrap();
+        append(&path, "six\nseven\nand nine\nten!\n");
+        assert_eq!(poll(&mut tail), ["six", "seven", "and nine", "ten!"]);
+        // And with the same end, as records of one form have it.
+        let end = "x".repeat(MARK);
+        append(&path, format!("{end}\n"));
+        assert_eq!(poll(&mut tail), [end.as_str()]);
+        OpenOptions::new().write(true).truncate(true).open(&path).unwrap().set_modified(later + Duration::from_secs(1)).unwrap();
+        append(&path, format!("SIX\nseven\nand nine\nten!\n{end}\nmore\n"));
+        assert_eq!(poll(&mut tail), ["SIX", "seven", "and nine", "ten!", end.as_str(), "more"]);
     }
 
     #[test]
@@ -623,10 +694,33 @@ mod tests {
         assert_eq!(lines.iter().map(String::len).collect::<Vec<_>>(), [MAX_LINE, MAX_LINE, 5]);
         assert_eq!(tail.cut_lines(), 1);
         append(&path, "c".repeat(MAX_LINE + 1));
-        assert_eq!(poll(&mut tail), [""; 0]);
-        append(&path, "c\n");
         assert_eq!(poll(&mut tail)[0].len(), MAX_LINE);
+        append(&path, "c\n");
+        assert_eq!(poll(&mut tail), [""; 0]);
         assert_eq!(tail.cut_lines(), 2);
+    }
+
+    #[test]
+    fn gives_long_lines_in_parts() {
+        let folder = Folder::new();
+        let (path, mut tail) = tail(&folder);
+        let parts = |tail: &mut Tail| {
+            let mut parts = Vec::new();
+            tail.poll_parts(|part| parts.push((part.text.len(), part.begins, part.ends, part.new_file)));
+            parts
+        };
+        append(&path, format!("{}\nshort\n", "a".repeat(2 * MAX_LINE + 3)));
+        let want = [(MAX_LINE, true, false, false), (MAX_LINE, false, false, false), (3, false, true, false), (5, true, true, false)];
+        assert_eq!(parts(&mut tail), want);
+        append(&path, "b".repeat(MAX_LINE + 1));
+        assert_eq!(parts(&mut tail), [(MAX_LINE, true, false, false)]);
+        // Truncated in the middle of a line: what comes is a new one.
+        fs::write(&path, "new\nnext\n").unwrap();
+        assert_eq!(parts(&mut tail), [(3, true, true, true), (4, true, true, false)]);
+        append(&path, "c".repeat(MAX_LINE + 1));
+        fs::rename(&path, folder.join("log.1")).unwrap();
+        append(&path, "other\n");
+        assert_eq!(parts(&mut tail), [(MAX_LINE, true, false, false), (1, false, true, false), (5, true, true, true)]);
     }
 
     #[test]

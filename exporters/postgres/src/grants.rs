@@ -28,7 +28,7 @@ pub const MONITOR: Grant = Grant {
 
 /// Which log file the server writes at present; from 16 on a part of pg_monitor.
 pub const LOG_FILE: Grant = Grant {
-    what: "EXECUTE ON FUNCTION pg_catalog.pg_current_logfile()",
+    what: "EXECUTE ON FUNCTION pg_catalog.pg_current_logfile(text)",
     why: "which log file is written at present; without it the newest file of log_directory is read",
     before: 160_000,
     optional: true,
@@ -231,7 +231,7 @@ mod tests {
         let sql = monitor("sage", "postgres", &Server::assumed(150_000), &all(), false);
         assert!(sql.contains("CREATE ROLE sage LOGIN CONNECTION LIMIT 4\n"), "{sql}");
         assert!(sql.contains("\nGRANT pg_monitor TO sage;\n"), "{sql}");
-        assert!(sql.contains("\n-- GRANT EXECUTE ON FUNCTION pg_catalog.pg_current_logfile() TO sage;\n"), "{sql}");
+        assert!(sql.contains("\n-- GRANT EXECUTE ON FUNCTION pg_catalog.pg_current_logfile(text) TO sage;\n"), "{sql}");
         let sql = monitor("sage", "postgres", &Server::assumed(160_000), &all(), false);
         assert!(!sql.contains("pg_current_logfile"), "{sql}");
         let none: Vec<&About> = all().into_iter().filter(|about| about.grants.is_empty()).collect();

@@ -18,7 +18,7 @@ use tokio_postgres::{Client, Connection, NoTls, SimpleQueryMessage, Statement};
 
 use crate::custom::Queries;
 use crate::error::convert;
-use crate::log::{LogFacts, LogPlace};
+use crate::log::{self, LogFacts};
 use crate::options::{APPLICATION_NAME, Options};
 use crate::replication::replay::Memory;
 use crate::wire::{self, Guard};
@@ -88,7 +88,7 @@ SET default_transaction_read_only = on; SET extra_float_digits = 1; SET DateStyl
 SELECT current_setting('server_version_num'), current_setting('server_version'), pg_backend_pid(),
        extract(epoch FROM pg_postmaster_start_time()), pg_is_in_recovery(),
        pg_has_role(current_user, 'pg_read_all_stats', 'usage'),
-       pg_has_role(current_user, 'pg_read_all_settings', 'usage'), has_function_privilege('pg_catalog.pg_current_logfile()', 'execute'),
+       pg_has_role(current_user, 'pg_read_all_settings', 'usage'), has_function_privilege('pg_catalog.pg_current_logfile(text)', 'execute'),
        current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
        - coalesce(current_setting('reserved_connections', true), '0')::int";
 
@@ -134,30 +134,14 @@ impl Pg {
         self.options.budget_key()
     }
 
-    /// The trivial round trip: is the server in recovery (it may have been promoted), and where is its log?
+    /// The trivial round trip: is the server in recovery (it may have been promoted), and where and how is its log written?
     ///
     /// # Errors
     /// The server did not answer, or with an error.
     pub async fn request(&self) -> Result<LogFacts, CollectError> {
-        // Places are relative to the data folder, which only pg_read_all_settings may know.
-        const PLAIN: &str = "SELECT pg_is_in_recovery(), current_setting('log_min_duration_statement'), NULL::text";
-        const FOLDER: &str = "SELECT pg_is_in_recovery(), current_setting('log_min_duration_statement'), CASE WHEN current_setting('logging_collector') = 'on' THEN
-            CASE WHEN f LIKE '/%' THEN f ELSE current_setting('data_directory') || '/' || f END END FROM current_setting('log_directory') AS f";
-        const FILE: &str = "SELECT pg_is_in_recovery(), current_setting('log_min_duration_statement'), CASE WHEN f LIKE '/%' THEN f ELSE current_setting('data_directory') || '/' || f END
-            FROM pg_current_logfile() AS f";
-        let sql = match (self.facts.reads_settings, self.facts.reads_log_file) {
-            (false, _) => PLAIN,
-            (true, false) => FOLDER,
-            (true, true) => FILE,
-        };
-        let row = self.one(sql).await?;
+        let row = self.one(log::question(&self.facts)).await?;
         self.standby.store(row.get(0)?, Ordering::Relaxed);
-        let place = match row.get::<Option<String>>(2)? {
-            None => LogPlace::Unknown,
-            Some(place) if self.facts.reads_log_file => LogPlace::File(place.into()),
-            Some(place) => LogPlace::Folder(place.into()),
-        };
-        Ok(LogFacts { place, writes_slow: row.get::<&str>(1)? != "-1" })
+        log::answer(&row, &self.facts)
     }
 
     /// Tells the server how long the next statements may run; a round trip only when that has changed.

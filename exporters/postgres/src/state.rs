@@ -1,7 +1,6 @@
 //! What outlives the sessions of one target: the version last seen, the server's process, and the tail of its log.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -9,7 +8,7 @@ use sage_common::error::Invalid;
 use sage_common::footprint;
 
 use crate::custom::Queries;
-use crate::log::{LogFacts, SlowLog};
+use crate::log::{LogFacts, OwnBackends, SlowLog};
 use crate::options::Options;
 use crate::replication::replay::Memory;
 use crate::session::Facts;
@@ -24,12 +23,14 @@ pub struct State {
     log_fixed: bool,
     version: Mutex<Option<(String, u32)>>,
     postmaster: Mutex<Option<(u32, SystemTime)>>,
+    own: OwnBackends,
     log: Mutex<Option<SlowLog>>,
-    writes_slow: AtomicBool,
     certificate_end: Mutex<Option<i64>>,
     replay: Arc<Memory>,
     /// The target's custom queries.
     pub queries: Option<Arc<Queries>>,
+    /// What the server said of its log, if it has.
+    facts: Mutex<Option<LogFacts>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -50,9 +51,10 @@ impl State {
             log_fixed: options.log_file.is_some(),
             version: Mutex::default(),
             postmaster: Mutex::default(),
-            writes_slow: AtomicBool::new(true),
             certificate_end: Mutex::default(),
             replay: Arc::default(),
+            own: OwnBackends::default(),
+            facts: Mutex::default(),
             log: Mutex::new(options.log_file.as_deref().map(SlowLog::new)),
         })
     }
@@ -66,6 +68,7 @@ impl State {
     pub fn learn(&self, facts: &Facts) {
         *lock(&self.version) = Some((facts.version_text.clone(), facts.version));
         *lock(&self.certificate_end) = facts.certificate_end;
+        self.own.add(facts.backend_pid);
         if self.local {
             // The backend's parent is the postmaster, if the process numbers are those of this machine: the time of its
             // start tells.
@@ -81,19 +84,19 @@ impl State {
 
     /// Notes what the server says of its log at present.
     pub fn learn_log(&self, facts: LogFacts) {
-        self.writes_slow.store(facts.writes_slow, Ordering::Relaxed);
-        if !self.local || self.log_fixed {
-            return;
-        }
-        let Some(path) = facts.place.file() else { return };
         let mut log = lock(&self.log);
-        match log.as_mut() {
-            Some(log) => log.follow(path),
-            None => *log = Some(SlowLog::new(&path)),
+        // What was written until now was written the old way.
+        while log.as_mut().is_some_and(|log| log.read(&self.own)) {}
+        let path = if self.local && !self.log_fixed { facts.place.clone().file(log.as_ref().map(|log| log.since)) } else { None };
+        if let (None, Some(path)) = (&*log, &path) {
+            *log = Some(SlowLog::new(path));
         }
         if let Some(log) = log.as_mut() {
-            log.read();
+            log.learn(&facts, path);
+            log.read(&self.own);
         }
+        drop(log);
+        *lock(&self.facts) = Some(facts);
     }
 
     /// The server's version as text and number, once a session has told it.
@@ -116,20 +119,20 @@ impl State {
         Arc::clone(&self.replay)
     }
 
-    /// Whether the server writes slow statements to its log, as far as it has said.
-    pub fn writes_slow(&self) -> bool {
-        self.writes_slow.load(Ordering::Relaxed)
+    /// What the server said of its log last.
+    pub fn log_facts(&self) -> Option<LogFacts> {
+        lock(&self.facts).clone()
     }
 
     /// Calls `with` with the log, if its place is known.
-    pub fn with_log<T>(&self, with: impl FnOnce(&SlowLog) -> T) -> Option<T> {
-        lock(&self.log).as_ref().map(with)
+    pub fn with_log<T>(&self, with: impl FnOnce(&mut SlowLog) -> T) -> Option<T> {
+        lock(&self.log).as_mut().map(with)
     }
 
     /// Reads what is new in the log.
     pub fn read_log(&self) {
         if let Some(log) = lock(&self.log).as_mut() {
-            while log.read() {}
+            while log.read(&self.own) {}
         }
     }
 }

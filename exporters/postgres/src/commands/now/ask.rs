@@ -154,7 +154,7 @@ async fn deadlocks(session: &Pg, options: &Options) -> Result<Deadlocks, Collect
     if options.is_local() {
         let file = match &options.log_file {
             Some(file) => Some(file.clone()),
-            None => session.request().await?.place.file(),
+            None => session.request().await?.place.file(None),
         };
         last_in_log = file.and_then(|file| deadlock::last(&file));
     }
