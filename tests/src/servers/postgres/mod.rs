@@ -2,6 +2,7 @@
 //! collector on: start, standby, ask, load, freeze, kill, restart, and count the connections on the server itself.
 //! It runs under the `postgres` user when we are root (the server refuses root), else as ourselves.
 
+mod identity;
 mod options;
 mod programs;
 mod session;
@@ -53,6 +54,7 @@ impl Postgres {
         let server = Self::prepare(options.version);
         let copy = Command::new("cp").arg("-a").arg(template(options.version)).arg(server.data()).status();
         assert!(copy.is_ok_and(|s| s.success()), "cannot copy the initdb template");
+        identity::renew(&server.data());
         if options.checksums && options.version != Version::V18 {
             let enabled =
                 as_server(server.folder.path(), server.version, "pg_checksums").arg("--enable").arg("-D").arg(server.data()).output();
