@@ -19,6 +19,12 @@ pub struct CommonFlags {
     /// Address to listen on, may be given several times [default: loopback and the exporter's port]
     #[arg(long = "web.listen-address", value_name = "HOST:PORT", global = true)]
     pub listen_addresses: Vec<String>,
+    /// File with TLS, client certificates, passwords, headers and rate limit of the own port, in exporter-toolkit's format
+    #[arg(long = "web.config.file", value_name = "FILE", global = true)]
+    pub web_config_file: Option<PathBuf>,
+    /// Let other machines read the metrics without TLS or without a password
+    #[arg(long = "web.insecure", global = true)]
+    pub web_insecure: bool,
     /// Path of the metrics
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", global = true)]
     pub telemetry_path: String,
@@ -34,6 +40,13 @@ pub struct CommonFlags {
     /// Form of the log lines
     #[arg(long = "log.format", value_name = "FORMAT", default_value = "auto", global = true)]
     pub log_format: LogFormat,
+}
+
+impl CommonFlags {
+    /// The web configuration file; an empty name is none, as in exporter-toolkit.
+    pub fn web_config(&self) -> Option<&std::path::Path> {
+        self.web_config_file.as_deref().filter(|path| !path.as_os_str().is_empty())
+    }
 }
 
 /// Form of the log lines.
@@ -79,6 +92,21 @@ pub enum Command<C: Subcommand> {
     },
     /// Print the effective configuration, without secrets
     PrintConfig,
+    /// Make key, certificate, password and web configuration file of the own port; print what Prometheus needs of them
+    TlsInit {
+        /// Folder of the new files web.key, web.crt and web.yml
+        #[arg(long, value_name = "FOLDER", default_value = ".")]
+        directory: PathBuf,
+        /// Name or address by which Prometheus reaches this machine, may be given several times [default: the host name]
+        #[arg(long = "name", value_name = "NAME")]
+        names: Vec<String>,
+        /// User that Prometheus logs in as
+        #[arg(long, value_name = "NAME", default_value = "prometheus")]
+        user: String,
+        /// Days that the certificate lasts
+        #[arg(long, value_name = "N", default_value_t = 730)]
+        days: u32,
+    },
     /// Print the version
     Version,
     /// A command of this exporter

@@ -18,6 +18,7 @@ use crate::error::Invalid;
 use crate::http::{Site, server};
 use crate::os;
 use crate::service::Meta;
+use crate::web::{self, Web};
 
 /// Exit codes of all commands but `check` and `config validate`.
 const FINE: u8 = 0;
@@ -102,7 +103,7 @@ async fn dispatch<P: Program>(cli: Cli<P::Flags, P::Command>, switches: &[(&'sta
             (_, true) => catalogue::markdown(&P::sections()),
             _ => catalogue::text(&P::sections()),
         }),
-        Command::Config { command: cli::ConfigCommand::Validate } => match load() {
+        Command::Config { command: cli::ConfigCommand::Validate } => match load().and_then(|_| Web::load(cli.common.web_config())) {
             Ok(_) => say("the configuration is valid\n"),
             Err(error) => complain(&error, FAILURE),
         },
@@ -110,6 +111,13 @@ async fn dispatch<P: Program>(cli: Cli<P::Flags, P::Command>, switches: &[(&'sta
             Ok(app) => say(&app.effective_config()),
             Err(error) => complain(&error, FAILURE),
         },
+        Command::TlsInit { directory, names, user, days } => {
+            let wish = web::init::Wish { folder: &directory, names: &names, user: &user, days, exporter: P::META.name, port: P::META.port };
+            match web::init::make(&wish) {
+                Ok(text) => say(&text),
+                Err(error) => complain(&error, FAILURE),
+            }
+        }
         Command::Version => say(&format!("sage-{}-exporter {}\n", P::META.name, P::META.version)),
         Command::Own(own) => match P::own(own, &cli.common, &cli.own, switches).await {
             Ok(()) => ExitCode::from(FINE),
@@ -144,6 +152,10 @@ async fn serve<P: Program>(app: P, common: &CommonFlags) -> ExitCode {
         let error = Invalid::new(format!("--web.telemetry-path {}: this path is not free for metrics", common.telemetry_path));
         return complain(&error.hint("write --web.telemetry-path=/metrics"), BAD_CONFIG);
     }
+    let web = match Web::load(common.web_config()) {
+        Ok(web) => Arc::new(web),
+        Err(error) => return complain(&error, BAD_CONFIG),
+    };
     let addresses =
         if common.listen_addresses.is_empty() { vec![format!("127.0.0.1:{}", P::META.port)] } else { common.listen_addresses.clone() };
     let mut listeners = Vec::new();
@@ -154,19 +166,22 @@ async fn serve<P: Program>(app: P, common: &CommonFlags) -> ExitCode {
         }
     }
     for listener in &listeners {
-        if let Ok(at) = listener.local_addr() {
-            tracing::info!(address = %at, path = common.telemetry_path, version = P::META.version, "listening");
-            if !server::is_loopback(at) {
-                tracing::warn!(address = %at, "metrics are served without TLS and password to other machines");
-            }
+        let Ok(at) = listener.local_addr() else { continue };
+        if !server::is_loopback(at)
+            && let Err(error) = web.guard(at, common.web_insecure)
+        {
+            return complain(&error, BAD_CONFIG);
         }
+        tracing::info!(address = %at, path = common.telemetry_path, version = P::META.version, "listening");
     }
     let app = Arc::new(app);
-    let site = Arc::new(Site::new(Arc::clone(&app) as Arc<dyn App>, common.telemetry_path.clone(), common.max_requests));
+    let site = Site::new(Arc::clone(&app) as Arc<dyn App>, common.telemetry_path.clone(), common.max_requests, Arc::clone(&web));
+    let site = Arc::new(site);
     let (stop, stopped) = watch::channel(false);
     let serving = tokio::spawn(server::serve(site, listeners, stopped));
     os::notify::ready();
     let watchdog = tokio::spawn(os::notify::watchdog());
+    let web = tokio::spawn(async move { web.watch().await });
     os::signal::stop_requested().await;
     tracing::info!("stopping");
     os::notify::stopping();
@@ -174,6 +189,7 @@ async fn serve<P: Program>(app: P, common: &CommonFlags) -> ExitCode {
     let ended = serving.await;
     app.close().await;
     watchdog.abort();
+    web.abort();
     ExitCode::from(if ended.is_ok() { FINE } else { FAILURE })
 }
 

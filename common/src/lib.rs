@@ -40,4 +40,5 @@ pub mod tasks;
 pub mod timer;
 pub mod tree;
 pub mod walk;
+pub mod web;
 pub mod write;

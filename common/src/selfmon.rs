@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use crate::put;
 use crate::service::Meta;
 use crate::sink::Sink;
+use crate::web::Reload;
 
 crate::metrics! {
     /// Always 1; tells which exporter, version and revision runs.
@@ -18,6 +19,12 @@ crate::metrics! {
     RELOAD_SUCCESS: Gauge "sage_config_last_reload_success" [];
     /// When the configuration in use was loaded, as a Unix time.
     RELOAD_TIME: Gauge "sage_config_last_reload_timestamp_seconds" [];
+    /// 1 when the web configuration file (--web.config.file) was taken at its last change; 0: the one before stays in force.
+    WEB_SUCCESS: Gauge "sage_web_config_last_reload_success" [];
+    /// When the web configuration in use was loaded, as a Unix time.
+    WEB_TIME: Gauge "sage_web_config_last_reload_timestamp_seconds" [];
+    /// When the certificate of the exporter's own port ends, as a Unix time (not_after of cert_file).
+    WEB_CERTIFICATE: Gauge "sage_web_certificate_not_after_timestamp_seconds" [];
     /// Requests answered, by HTTP status code.
     REQUESTS: Counter "sage_http_requests_total" [code];
     /// CPU time that the exporter used, user and system, in seconds (/proc/self/stat).
@@ -37,7 +44,7 @@ crate::metrics! {
 }
 
 /// The status codes that we answer with.
-const CODES: [u16; 7] = [200, 400, 403, 404, 405, 500, 503];
+const CODES: [u16; 9] = [200, 400, 401, 403, 404, 405, 429, 500, 503];
 
 /// Counts of the answers by status code.
 #[derive(Default)]
@@ -61,12 +68,17 @@ impl Answers {
 }
 
 /// Writes the exporter's own metrics.
-pub fn write(meta: &Meta, loaded: SystemTime, answers: &Answers, out: &mut Sink) {
+pub fn write(meta: &Meta, loaded: SystemTime, web: Option<Reload>, answers: &Answers, out: &mut Sink) {
     // Set by packagers; a build from a plain checkout has none.
     let revision = option_env!("SAGE_REVISION").unwrap_or("unknown");
     put!(out, BUILD_INFO { exporter: meta.name, version: meta.version, revision } = 1);
     put!(out, RELOAD_SUCCESS {} = 1);
     put!(out, RELOAD_TIME {} = loaded.duration_since(SystemTime::UNIX_EPOCH).ok());
+    if let Some(web) = web {
+        put!(out, WEB_SUCCESS {} = u8::from(web.success));
+        put!(out, WEB_TIME {} = web.loaded.duration_since(SystemTime::UNIX_EPOCH).ok());
+        put!(out, WEB_CERTIFICATE {} = web.not_after.and_then(|end| end.duration_since(SystemTime::UNIX_EPOCH).ok()));
+    }
     answers.write(out);
     process(out);
 }
@@ -110,7 +122,8 @@ mod tests {
         let answers = Answers::default();
         answers.count(200);
         answers.count(999);
-        write(&Meta { name: "x", product: "X", port: 1, version: "0", members: "" }, SystemTime::now(), &answers, &mut out);
+        let web = Reload { success: true, loaded: SystemTime::now(), not_after: Some(SystemTime::now()) };
+        write(&Meta { name: "x", product: "X", port: 1, version: "0", members: "" }, SystemTime::now(), Some(web), &answers, &mut out);
         out.settle();
         let text = String::from_utf8(crate::expo::write(&out, crate::expo::Format::Text)).unwrap();
         assert!(text.contains("sage_http_requests_total{code=\"200\"} 1\n"), "{text}");

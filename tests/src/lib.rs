@@ -9,6 +9,7 @@ pub mod exporter;
 pub mod fault;
 pub mod golden;
 pub mod http;
+pub mod issuer;
 pub mod lint;
 pub mod page;
 pub mod poll;

@@ -2,11 +2,15 @@
 //! everything else is 404.
 //!
 //! A sick target is data: the answer is 200. 400, 403, 405 and 503 are about the request and the load, 500 only about
-//! bugs of ours. No route shows a secret, runs a profile or serves a file.
+//! bugs of ours. No route shows a secret, runs a profile or serves a file. Who may ask is judged before anything is
+//! looked up (`web`), `/-/healthy` excepted: service managers and load balancers have no password, and it tells nothing.
 
+pub mod clock;
+pub mod connections;
 pub mod landing;
 pub mod server;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
@@ -14,9 +18,9 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http_body_util::Full;
-use hyper::header::{ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
+use hyper::header::{ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::app::{App, Ask, TIMEOUT_HEADER};
 use crate::error::HttpError;
@@ -24,6 +28,7 @@ use crate::expo;
 use crate::report::write_dropped;
 use crate::selfmon::{self, Answers};
 use crate::sink::Sink;
+use crate::web::{Admission, Rules, Web};
 
 type Answer = Response<Full<Bytes>>;
 
@@ -35,11 +40,12 @@ pub struct Site {
     loaded: SystemTime,
     answers: Answers,
     stopping: AtomicBool,
+    web: Arc<Web>,
 }
 
 impl Site {
-    /// A site that shows metrics at `telemetry_path` and answers `max_requests` scrapes at once.
-    pub fn new(app: Arc<dyn App>, telemetry_path: String, max_requests: usize) -> Self {
+    /// A site that shows metrics at `telemetry_path` and answers `max_requests` scrapes at once, to those that `web` lets in.
+    pub fn new(app: Arc<dyn App>, telemetry_path: String, max_requests: usize, web: Arc<Web>) -> Self {
         Self {
             app,
             telemetry_path,
@@ -47,6 +53,7 @@ impl Site {
             loaded: SystemTime::now(),
             answers: Answers::default(),
             stopping: AtomicBool::new(false),
+            web,
         }
     }
 
@@ -55,9 +62,15 @@ impl Site {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Answers one request. Never fails: a panic of ours becomes 500.
-    pub async fn answer<B>(&self, request: Request<B>) -> Answer {
-        let answer = match std::panic::AssertUnwindSafe(self.route(request)).catch_unwind().await {
+    /// What is in force for a connection, and a sign when that changes.
+    pub fn rules(&self) -> (Arc<Rules>, watch::Receiver<Arc<Rules>>) {
+        self.web.rules()
+    }
+
+    /// Answers one request of a client. Never fails: a panic of ours becomes 500.
+    pub async fn answer<B>(&self, request: Request<B>, from: IpAddr) -> Answer {
+        let (rules, _) = self.web.rules();
+        let mut answer = match std::panic::AssertUnwindSafe(self.judge(request, from, &rules)).catch_unwind().await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => plain(StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), error.message + "\n"),
             Err(_) => {
@@ -65,8 +78,30 @@ impl Site {
                 plain(StatusCode::INTERNAL_SERVER_ERROR, "internal error, see the exporter's log\n")
             }
         };
+        for (name, value) in &rules.headers {
+            answer.headers_mut().insert(name, value.clone());
+        }
         self.answers.count(answer.status().as_u16());
         answer
+    }
+
+    async fn judge<B>(&self, request: Request<B>, from: IpAddr, rules: &Rules) -> Result<Answer, HttpError> {
+        if request.uri().path() == "/-/healthy" {
+            return self.route(request).await;
+        }
+        match rules.admit(request.headers(), from).await {
+            Admission::Welcome => self.route(request).await,
+            Admission::Unauthorized => {
+                let mut answer = plain(StatusCode::UNAUTHORIZED, "unauthorized\n");
+                answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"metrics\", charset=\"UTF-8\""));
+                Ok(answer)
+            }
+            Admission::TooMany => {
+                let mut answer = plain(StatusCode::TOO_MANY_REQUESTS, "too many requests\n");
+                answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("10"));
+                Ok(answer)
+            }
+        }
     }
 
     async fn route<B>(&self, request: Request<B>) -> Result<Answer, HttpError> {
@@ -103,7 +138,7 @@ impl Site {
         let mut page = if own { self.app.metrics(ask).await? } else { self.app.probe(ask).await? };
         page.lift_limit();
         if own {
-            selfmon::write(self.app.meta(), self.loaded, &self.answers, &mut page);
+            selfmon::write(self.app.meta(), self.loaded, self.web.reload(), &self.answers, &mut page);
         }
         page.settle();
         if !page.dropped().is_empty() {

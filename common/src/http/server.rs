@@ -1,30 +1,33 @@
-//! Listeners and connections: header timeout, connection cap, graceful stop.
+//! Listeners and connections: TLS, HTTP/1.1 and HTTP/2, graceful stop.
 //!
-//! A client gets 5 s to send its header. When all connections are taken, the one that has been idle longest makes room,
-//! so that clients which open connections and say nothing cannot keep an honest scrape out.
+//! How long a connection may stay is in `clock.rs`, which one makes room for the next in `connections.rs`.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
+use super::Site;
+use super::clock::{Clock, Watched};
+use super::connections::Connections;
 use crate::error::Invalid;
-use crate::http::Site;
 
-/// Time that a client has to send its request header, also on a connection it keeps.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Open connections at most.
-const MAX_CONNECTIONS: usize = 64;
 /// Longest request header.
-const MAX_HEADER_BYTES: usize = 16 * 1024;
+const MAX_HEADER_BYTES: u16 = 16 * 1024;
+/// Requests that a connection of HTTP/2 may have open.
+const MAX_STREAMS: u32 = 16;
 /// Time that running requests get to end when the exporter stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -62,7 +65,7 @@ pub async fn serve(site: Arc<Site>, listeners: Vec<TcpListener>, stop: watch::Re
     }
     while accepting.join_next().await.is_some() {}
     site.stop();
-    let running = std::mem::take(&mut *open.lock());
+    let running = open.take();
     let drained = tokio::time::timeout(DRAIN, async {
         for connection in &running {
             connection.done.clone().wait_for(|done| *done).await.ok();
@@ -83,9 +86,9 @@ async fn accept(site: Arc<Site>, listener: TcpListener, open: Arc<Connections>, 
             () = stopped(&mut stop) => return,
         };
         match accepted {
-            Ok((stream, _peer)) => {
-                open.admit(|busy, done| tokio::spawn(connection(Arc::clone(&site), stream, busy, done, stop.clone())).abort_handle())
-            }
+            Ok((stream, peer)) => open.admit(peer.ip().to_canonical(), |clock, done| {
+                tokio::spawn(connection(Arc::clone(&site), stream, peer.ip().to_canonical(), clock, done, stop.clone())).abort_handle()
+            }),
             Err(error) => {
                 // Out of descriptors, most likely: let some be freed before asking again.
                 tracing::warn!(%error, "cannot accept a connection");
@@ -95,28 +98,31 @@ async fn accept(site: Arc<Site>, listener: TcpListener, open: Arc<Connections>, 
     }
 }
 
-async fn connection(site: Arc<Site>, stream: TcpStream, busy: Arc<AtomicBool>, done: watch::Sender<bool>, mut stop: watch::Receiver<bool>) {
+async fn connection(
+    site: Arc<Site>,
+    stream: TcpStream,
+    from: IpAddr,
+    clock: Arc<Clock>,
+    done: watch::Sender<bool>,
+    mut stop: watch::Receiver<bool>,
+) {
     stream.set_nodelay(true).ok();
-    let service = service_fn(|request| {
-        let (site, busy) = (Arc::clone(&site), Busy::begin(&busy));
-        async move {
-            let answer = site.answer(request).await;
-            drop(busy);
-            Ok::<_, Infallible>(answer)
+    let (rules, mut changes) = site.rules();
+    // After a change the connection ends with its answer: the next one meets the new certificate and rules.
+    let leave = async {
+        tokio::select! {
+            () = stopped(&mut stop) => {}
+            _ = changes.changed() => {}
         }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(MAX_HEADER_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
+    };
     let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stopped(&mut stop) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+        ended = async {
+            let Some(tls) = &rules.tls else { return speak(&site, stream, false, from, &clock, leave).await };
+            let stream = TlsAcceptor::from(Arc::clone(&tls.config)).accept(stream).await?;
+            let two = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            speak(&site, stream, two, from, &clock, leave).await
+        } => ended,
+        () = clock.run_out() => Err(io::ErrorKind::TimedOut.into()),
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a client's connection ended early");
@@ -124,62 +130,56 @@ async fn connection(site: Arc<Site>, stream: TcpStream, busy: Arc<AtomicBool>, d
     done.send_replace(true);
 }
 
+/// Speaks HTTP on a stream until it ends; when `leave` is ready, until its running requests are answered.
+async fn speak<T>(
+    site: &Arc<Site>,
+    stream: T,
+    two: bool,
+    from: IpAddr,
+    clock: &Arc<Clock>,
+    leave: impl Future<Output = ()>,
+) -> io::Result<()>
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let service = service_fn(|request: Request<Incoming>| {
+        let (site, running) = (Arc::clone(site), clock.request());
+        async move {
+            let answer = site.answer(request, from).await;
+            drop(running);
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    macro_rules! until_the_end {
+        ($connection:expr) => {{
+            let mut connection = std::pin::pin!($connection);
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = leave => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            ended.map_err(io::Error::other)
+        }};
+    }
+    if two {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder.timer(TokioTimer::new()).max_concurrent_streams(MAX_STREAMS).max_header_list_size(MAX_HEADER_BYTES.into());
+        until_the_end!(builder.serve_connection(TokioIo::new(stream), service))
+    } else {
+        let stream = Watched { stream, clock: Arc::clone(clock) };
+        // The clock watches over headers: hyper's own timer would end connections that are kept between scrapes.
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(MAX_HEADER_BYTES.into());
+        until_the_end!(builder.serve_connection(TokioIo::new(stream), service))
+    }
+}
+
 /// Returns when the exporter is to stop.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     // An error means that the sender is gone, which is a stop as well.
     let _ = stop.wait_for(|stop| *stop).await;
-}
-
-/// Marks a connection as answering a request for as long as it lives.
-struct Busy(Arc<AtomicBool>);
-
-impl Busy {
-    fn begin(flag: &Arc<AtomicBool>) -> Self {
-        flag.store(true, Ordering::Relaxed);
-        Self(Arc::clone(flag))
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
-    }
-}
-
-struct Connection {
-    busy: Arc<AtomicBool>,
-    done: watch::Receiver<bool>,
-    abort: AbortHandle,
-}
-
-/// The open connections, oldest first.
-#[derive(Default)]
-struct Connections {
-    open: Mutex<Vec<Connection>>,
-}
-
-impl Connections {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes a connection in; the longest idle one makes room where there is none. Where all are busy, the newcomer is
-    /// closed at once.
-    fn admit(&self, start: impl FnOnce(Arc<AtomicBool>, watch::Sender<bool>) -> AbortHandle) {
-        let mut open = self.lock();
-        open.retain(|c| !c.abort.is_finished());
-        if open.len() >= MAX_CONNECTIONS {
-            let Some(idle) = open.iter().position(|c| !c.busy.load(Ordering::Relaxed)) else {
-                tracing::warn!(connections = open.len(), "a connection was refused: all are busy");
-                return;
-            };
-            open.remove(idle).abort.abort();
-        }
-        let busy = Arc::new(AtomicBool::new(false));
-        let (tx, done) = watch::channel(false);
-        let abort = start(Arc::clone(&busy), tx);
-        open.push(Connection { busy, done, abort });
-    }
 }
 
 /// True when every address is one of this machine's own loopback addresses.

@@ -1,5 +1,7 @@
 //! Who may read or change a file, and files that others read while they are written.
 
+use std::fs::{File, OpenOptions};
+use std::io;
 use std::path::Path;
 
 /// True for a file that others than owner and group can read, or others than the owner can write.
@@ -56,4 +58,21 @@ pub fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
     }
     file.sync_all()?;
     std::fs::rename(&new, path)
+}
+
+/// Makes a file that must not be there yet; a `secret` one is for its owner alone from the start.
+///
+/// # Errors
+/// It is there, or cannot be made.
+pub fn create_new(path: &Path, secret: bool) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(if secret { 0o600 } else { 0o644 });
+    }
+    #[cfg(not(unix))]
+    let _ = secret;
+    options.open(path)
 }

@@ -1,5 +1,6 @@
 //! What differs between operating systems: the only place with platform code.
 
 pub mod files;
+pub mod host;
 pub mod notify;
 pub mod signal;

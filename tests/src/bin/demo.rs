@@ -81,6 +81,7 @@ fn http_jobs(stage: &Stage, exporter: SocketAddr) -> Vec<Job> {
         path: "/probe".to_owned(),
         labels: site::labels("web01", "http", "app", &target),
         params: vec![("module".to_owned(), module.to_owned()), ("target".to_owned(), target)],
+        ..Job::default()
     };
     vec![
         probe("http", "http_2xx", format!("http://{}/-/ready", stage.prometheus)),

@@ -31,6 +31,8 @@ pub struct Job {
     pub params: Vec<(String, String)>,
     /// Labels of the target.
     pub labels: Vec<(String, String)>,
+    /// Further settings of the job as an object: `scheme`, `tls_config`, `basic_auth`; null: none.
+    pub access: Value,
 }
 
 /// What a Prometheus is started with.
@@ -252,12 +254,16 @@ fn configuration(options: &PrometheusOptions) -> Value {
         .map(|job| {
             let params: BTreeMap<&str, [&str; 1]> = job.params.iter().map(|(n, v)| (n.as_str(), [v.as_str()])).collect();
             let labels: BTreeMap<&str, &str> = job.labels.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-            json!({
+            let mut settings = json!({
                 "job_name": job.name,
                 "metrics_path": if job.path.is_empty() { "/metrics" } else { &job.path },
                 "params": params,
                 "static_configs": [{ "targets": [job.address], "labels": labels }],
-            })
+            });
+            for (name, value) in job.access.as_object().into_iter().flatten() {
+                settings[name] = value.clone();
+            }
+            settings
         })
         .collect();
     let mut config = json!({
