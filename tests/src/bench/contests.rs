@@ -168,7 +168,8 @@ fn large(databases: u32, each: u32) -> Stage {
 
 fn start() -> Postgres {
     // Autovacuum would come at its own times and be counted against whoever is measured then.
-    let settings = ["autovacuum = off", "max_locks_per_transaction = 256"].map(str::to_owned).to_vec();
+    // Room for one connection to each database: the peer opens as many when it is to find them by itself.
+    let settings = ["autovacuum = off", "max_locks_per_transaction = 256", "max_connections = 400"].map(str::to_owned).to_vec();
     Postgres::start(PostgresOptions { settings, ..PostgresOptions::default() })
 }
 

@@ -222,7 +222,7 @@ impl Side {
         let page = http::get(self.address, "/metrics", &[], LIMIT).expect("a page").text();
         let page = Page::parse(&page).unwrap_or_else(|e| panic!("{e}"));
         figures.series = page.samples.len();
-        figures.dropped = page.series("sage_series_dropped").iter().map(|s| s.value).sum();
+        figures.dropped = page.series("sage_series_dropped").iter().fold(0.0, |sum, s| sum + s.value);
         figures
     }
 }
