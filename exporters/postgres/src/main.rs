@@ -1,6 +1,7 @@
 //! Prometheus exporter for PostgreSQL.
 
 mod advice;
+mod backup;
 mod collectors;
 mod commands;
 mod custom;

@@ -3,6 +3,7 @@
 pub mod activity;
 pub mod activity_autovacuum;
 pub mod archiver;
+pub mod backups;
 pub mod bgwriter;
 pub mod buffercache;
 pub mod certificate;
@@ -49,6 +50,7 @@ sage_common::collectors! {
     activity: activity::Activity,
     activity_autovacuum: activity_autovacuum::ActivityAutovacuum,
     archiver: archiver::Archiver,
+    backups: backups::Backups,
     bgwriter: bgwriter::Bgwriter,
     buffercache: buffercache::Buffercache,
     certificate: certificate::Certificate,
