@@ -280,3 +280,32 @@ fn dashboards_made_for_the_replaced_exporter_find_their_series() {
     }
     assert!(same > 100 && different < 40, "{same} the same, {different} different");
 }
+
+/// The write probe, on request: its three phases, what it needs, what it leaves, and why it fails.
+#[test]
+fn the_write_probe_writes_one_key_of_its_own_and_takes_it_away() {
+    let server = server(with(&["maxmemory 3mb"]));
+    let config = "modules: {default: {write_interval: 1s}}";
+    let exporter = watch(server.port(), config);
+    let reason = |p: &Page| errors(p).get("write").cloned();
+    seen("the missing right is told", &exporter, |p| (reason(p).as_deref() == Some("permission")).then_some(()));
+    server.run(&["acl", "setuser", MONITOR, "~exporter:probe:*", "+set", "+get", "+del"]);
+    let page = seen("the write works", &exporter, |p| (p.value("sage_write_success", &[]) == Some(1.0)).then(|| p.clone()));
+    for phase in ["set", "get", "del"] {
+        assert!(get!(page, "sage_write_duration_seconds", "phase" = phase) < 1.0, "{phase}");
+    }
+    assert_eq!(reason(&page), None);
+    server.run(&["set", "others", "1"]);
+    assert_eq!(poll::until("the key is gone", LIMIT, || server.cli(&["keys", "*"]).ok().filter(|k| !k.contains("probe"))), "others");
+
+    // A script goes on past the limit, so that there is no room for the smallest write.
+    server.cli(&["eval", r#"for i=1,40 do redis.call("set","k"..i,string.rep("x",100000)) end"#, "0"]).unwrap();
+    seen("memory is full", &exporter, |p| (reason(p).as_deref() == Some("oom")).then_some(()));
+    server.run(&["flushall"]);
+    seen("there is room again", &exporter, |p| (p.value("sage_write_success", &[]) == Some(1.0)).then_some(()));
+
+    // A replica is not written to: no result, and no failure either.
+    let other = e2e::servers::redis::Redis::start();
+    server.run(&["replicaof", "127.0.0.1", &other.port().to_string()]);
+    seen("a replica is left alone", &exporter, |p| (!p.has("sage_write_success")).then_some(()));
+}

@@ -124,6 +124,15 @@ fn a_cluster_s_nodes_are_up_or_down_as_the_majority_says() {
         assert!(addresses.iter().all(|node| page.value("redis_cluster_node_up", &[("node", node)]) == Some(1.0)));
         assert_eq!(page.series("redis_db_keys").len(), 1, "a cluster has one database");
     }
+    // Each primary is written to in a slot of its own.
+    let folder = TempFolder::new("write");
+    let config = folder.write("redis.yml", "modules: {default: {write_interval: 1s}}\n");
+    for port in &ports {
+        let exporter =
+            Exporter::start(BINARY, &[&format!("--config.file={}", config.display())], &[("REDIS_ADDR", &format!("127.0.0.1:{port}"))]);
+        let page = until("the write works", &exporter, |p| p.value("sage_write_success", &[]).is_some());
+        assert_eq!(page.value("sage_write_success", &[]), Some(1.0), "{:?}", errors(&page));
+    }
     nodes[2].kill();
     for exporter in &exporters[..2] {
         let page = until("the dead node is told by the others", exporter, |p| {

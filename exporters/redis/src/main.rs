@@ -12,6 +12,7 @@ mod service;
 mod session;
 mod state;
 mod wire;
+mod write;
 
 use std::process::ExitCode;
 

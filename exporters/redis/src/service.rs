@@ -17,6 +17,7 @@ use crate::error::REASONS;
 use crate::options::{Flags, Options};
 use crate::session::Redis;
 use crate::state::{Capability, State};
+use crate::write;
 
 sage_common::metrics! {
     /// 1 when the server answered in this scrape, else 0; the peer's name for sage_up.
@@ -69,6 +70,13 @@ impl Service for RedisService {
 
     async fn members(_: &Redis) -> Result<Vec<String>, CollectError> {
         Ok(Vec::new())
+    }
+
+    const WRITES: bool = true;
+    const LATE_HINT: &'static str = "the server does not answer: see SLOWLOG, INFO persistence and the load of its machine";
+
+    async fn write(session: &Redis, phases: &mut Phases) -> Result<bool, CollectError> {
+        write::write(session, phases).await
     }
 
     fn usable(session: &Redis) -> bool {
