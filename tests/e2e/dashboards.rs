@@ -1,5 +1,5 @@
 //! Every query of every shipped dashboard, asked of a Prometheus that has scraped the real exporter at a primary under
-//! load and at its standby: each must return data, for each choice that its variables offer. A panel can be empty by a
+//! load and at its standby, and at a Redis and its replica: each must return data, for each choice that its variables offer. A panel can be empty by a
 //! typo that parses, by a label that the exporter does not set, or by a join that matches nothing; only this shows it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -12,6 +12,7 @@ use e2e::lint::{self, dashboards};
 use e2e::poll;
 use e2e::servers::postgres::{Postgres, PostgresOptions};
 use e2e::servers::prometheus::{Job, Prometheus, PrometheusOptions, shipped_rules};
+use e2e::servers::redis::{Redis, RedisOptions};
 use e2e::site;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -55,12 +56,22 @@ fn every_query_of_every_dashboard_returns_data() {
     let mut locks = primary.session("shop");
     locks.query("begin; lock table pgbench_history in access share mode").unwrap();
     let exporters = [watch(&primary), watch(&standby)];
-    let jobs = vec![job("db01", &exporters[0]), job("db02", &exporters[1])];
+    let mut jobs = vec![job("db01", &exporters[0]), job("db02", &exporters[1])];
+    let cache = Redis::start_with(RedisOptions { settings: vec!["maxmemory 100mb".to_owned()], ..RedisOptions::default() });
+    let copy = Redis::start_replica(&cache, RedisOptions::default());
+    let caches =
+        [&cache, &copy].map(|server| Exporter::start("sage-redis-exporter", &[], &[("REDIS_ADDR", &server.address().to_string())]));
+    jobs.extend((1..).zip(&caches).map(|(n, exporter)| Job {
+        name: format!("redis-cache0{n}"),
+        address: exporter.address().to_string(),
+        labels: site::labels(&format!("cache0{n}"), "redis", "sys", &format!("cache0{n}.example:9121")),
+        ..Job::default()
+    }));
     let prometheus = Prometheus::start(&PrometheusOptions { jobs, rules: shipped_rules(), ..PrometheusOptions::default() });
     let values = |series: &str, label: &str| -> BTreeSet<String> {
         prometheus.query(series).into_iter().filter_map(|(labels, _)| labels.get(label).cloned()).collect()
     };
-    poll::until("both servers are seen", LIMIT, || (values("sage_up == 1", "instance").len() == 2).then_some(()));
+    poll::until("both servers are seen", LIMIT, || (values("sage_up == 1", "instance").len() == 4).then_some(()));
 
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dashboards");
     let mut queries = Vec::new();

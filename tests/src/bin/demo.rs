@@ -1,4 +1,4 @@
-//! `make demo`: a real PostgreSQL under a small load, every exporter of this workspace, Prometheus and Alertmanager with
+//! `make demo`: a real PostgreSQL under a small load, a real Redis, every exporter of this workspace, Prometheus and Alertmanager with
 //! the shipped rules, all in temp folders on free loopback ports; runs until interrupted and leaves nothing behind.
 //! With `ONCE=1` it checks that Prometheus holds `sage_up 1` for each target and the rules, and exits.
 //! A further exporter joins by one entry in `EXPORTERS`.
@@ -17,6 +17,7 @@ use e2e::poll;
 use e2e::servers::alertmanager::Alertmanager;
 use e2e::servers::postgres::{Background, PASSWORD, Postgres, PostgresOptions, SUPERUSER};
 use e2e::servers::prometheus::{Alert, Job, Prometheus, PrometheusOptions, shipped_rules};
+use e2e::servers::redis::Redis;
 use e2e::site;
 use e2e::temp::{self, TempFolder, free_port};
 use serde_json::json;
@@ -34,6 +35,7 @@ struct Entry {
 const EXPORTERS: &[Entry] = &[
     Entry { binary: "sage-postgres-exporter", settings: postgres_settings, jobs: postgres_jobs },
     Entry { binary: "sage-http-exporter", settings: http_settings, jobs: http_jobs },
+    Entry { binary: "sage-redis-exporter", settings: redis_settings, jobs: redis_jobs },
 ];
 
 #[derive(Default)]
@@ -89,11 +91,23 @@ fn http_jobs(stage: &Stage, exporter: SocketAddr) -> Vec<Job> {
     ]
 }
 
+fn redis_settings(stage: &Stage) -> Settings {
+    let config = stage.folder.write("redis.yml", "modules: {default: {write_interval: 10s}}\n");
+    let env = vec![("REDIS_ADDR", format!("redis://{}", stage.redis.address()))];
+    Settings { args: vec![format!("--config.file={}", config.display())], env }
+}
+
+fn redis_jobs(_: &Stage, exporter: SocketAddr) -> Vec<Job> {
+    let address = exporter.to_string();
+    vec![Job { name: "redis".to_owned(), labels: site::labels("cache01", "redis", "sys", &address), address, ..Job::default() }]
+}
+
 /// What the exporters watch. Dropped last to first: the load ends before its server.
 struct Stage {
     _slow: Background,
     _load: Background,
     postgres: Postgres,
+    redis: Redis,
     /// Where Prometheus will listen; it starts last, when its targets are known.
     prometheus: SocketAddr,
     folder: TempFolder,
@@ -184,7 +198,7 @@ fn say(stop: &AtomicBool, what: &str) -> Result<(), Interrupted> {
 }
 
 fn start(stop: &AtomicBool) -> Result<Demo, Interrupted> {
-    say(stop, "Starting PostgreSQL with a small pgbench load")?;
+    say(stop, "Starting PostgreSQL with a small pgbench load, and Redis")?;
     let stage = Stage::start();
     let mut exporters = Vec::new();
     let mut jobs = Vec::new();
@@ -222,6 +236,7 @@ impl Stage {
             _slow: postgres.pgbench_script("shop", "select pg_sleep(1.2);", 0.1),
             _load: postgres.pgbench_run("shop", 2, 20),
             postgres,
+            redis: Redis::start(),
             prometheus: SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())),
             folder: TempFolder::new("demo"),
         }
@@ -304,6 +319,7 @@ fn guide(demo: &Demo) {
         (String::new(), format!("{prometheus}/alerts"), "only SageWatchdog fires: the sign of life"),
         (String::new(), graph(&prometheus, "rate(pg_stat_database_xact_commit{datname=\"shop\"}[1m])"), "commits a second"),
         (String::new(), graph(&prometheus, "pg_slow_queries_last_minute"), "slow statements, from the server's log"),
+        (String::new(), graph(&prometheus, "sum by (cmd) (rate(redis_commands_total[1m]))"), "commands a second at Redis"),
         (String::new(), graph(&prometheus, "sage_scrape_duration_seconds"), "what a scrape takes"),
         ("Alertmanager".to_owned(), demo.alertmanager.url(), "alerts grouped by client, site, host, product"),
     ];
