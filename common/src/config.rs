@@ -184,6 +184,13 @@ pub fn parse<T: DeserializeOwned>(text: &str, origin: &str) -> Result<T, Invalid
 }
 
 pub(crate) fn refusal(error: &serde_saphyr::Error, origin: &str) -> Invalid {
+    let Invalid { message, hint } = wording(error, origin);
+    // A key may hold line ends, and a message is one line of the log.
+    let line = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    Invalid { message: message.chars().map(line).collect(), hint }
+}
+
+fn wording(error: &serde_saphyr::Error, origin: &str) -> Invalid {
     use serde_saphyr::Error as Yaml;
     let place = error.location().map_or_else(|| origin.to_owned(), |l| format!("{origin}:{}:{}", l.line(), l.column()));
     match error {
@@ -269,6 +276,7 @@ mod tests {
         assert_eq!(e.hint.as_deref(), Some("did you mean `host`?"));
         let e = refused("targets:\n  main:\n    password: canary\n");
         assert!(e.hint.as_deref().unwrap().contains("password_file") && !e.to_string().contains("canary"), "{e}");
+        assert_eq!(refused("\"a\\nb\": 1\n").message, "x.yml:1:1: unknown key `a\\nb`");
         assert_eq!(refused("zzz: 1\n").hint.as_deref(), Some("known here: targets, timeout"));
     }
 
