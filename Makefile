@@ -3,7 +3,8 @@
 
 BINARIES = $${CARGO_TARGET_DIR:-target}
 
-# A real PostgreSQL, all exporters, Prometheus and Alertmanager until Ctrl-C; ONCE=1: check and exit.
+# A real PostgreSQL, all exporters, Prometheus and Alertmanager until Ctrl-C; ONCE=1: check and exit;
+# BREAK=lock, connections or replication: break that and print the alert.
 demo:
 	@scripts/setup.sh demo
 	cargo build --workspace --bins

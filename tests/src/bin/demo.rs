@@ -1,17 +1,21 @@
-//! `make demo`: a real PostgreSQL under a small load, a real Redis, every exporter of this workspace, Prometheus and Alertmanager with
-//! the shipped rules, all in temp folders on free loopback ports; runs until interrupted and leaves nothing behind.
-//! With `ONCE=1` it checks that Prometheus holds `sage_up 1` for each target and the rules, and exits.
+//! `make demo`: a real PostgreSQL under a small load, a real Redis, every exporter of this workspace, Prometheus and
+//! Alertmanager with the shipped rules, all in temp folders on free loopback ports; runs until interrupted and leaves nothing behind.
+//! With `ONCE=1` it checks that Prometheus holds `sage_up 1` for each target and the rules, and exits. With `BREAK=lock`,
+//! `connections` or `replication` it then breaks that and prints each alert when it fires (with both: exits when it has).
 //! A further exporter joins by one entry in `EXPORTERS`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{env, fs, io, thread};
 
+use e2e::breakage::Breakage;
+use e2e::drill;
 use e2e::exporter::{self, Exporter};
 use e2e::poll;
 use e2e::servers::alertmanager::Alertmanager;
@@ -48,9 +52,14 @@ const MONITOR: &str = "sage_monitor";
 const MONITOR_PASSWORD: &str = "p@$$w0rd#=?{%}'\"\\ :/";
 const INTERVAL: Duration = Duration::from_secs(2);
 const LIMIT: Duration = Duration::from_secs(60);
+/// The longest that an alert takes here, with its `for` of two minutes.
+const FIRES: Duration = Duration::from_secs(200);
 
 fn postgres_settings(stage: &Stage) -> Settings {
-    let port = stage.postgres.port();
+    settings_at(stage, stage.postgres.port())
+}
+
+fn settings_at(stage: &Stage, port: u16) -> Settings {
     let password = stage.folder.write_secret("postgres-password", MONITOR_PASSWORD);
     Settings {
         args: Vec::new(),
@@ -63,8 +72,12 @@ fn postgres_settings(stage: &Stage) -> Settings {
 }
 
 fn postgres_jobs(_: &Stage, exporter: SocketAddr) -> Vec<Job> {
+    jobs_of("postgres", "db01", exporter)
+}
+
+fn jobs_of(name: &str, host: &str, exporter: SocketAddr) -> Vec<Job> {
     let address = exporter.to_string();
-    vec![Job { name: "postgres".to_owned(), labels: site::labels("db01", "postgres", "dba", &address), address, ..Job::default() }]
+    vec![Job { name: name.to_owned(), labels: site::labels(host, "postgres", "dba", &address), address, ..Job::default() }]
 }
 
 fn http_settings(stage: &Stage) -> Settings {
@@ -106,6 +119,8 @@ fn redis_jobs(_: &Stage, exporter: SocketAddr) -> Vec<Job> {
 struct Stage {
     _slow: Background,
     _load: Background,
+    /// Only where replication is to be broken.
+    standby: Option<Postgres>,
     postgres: Postgres,
     redis: Redis,
     /// Where Prometheus will listen; it starts last, when its targets are known.
@@ -134,7 +149,14 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let once = env::var("ONCE").is_ok_and(|v| !matches!(v.as_str(), "" | "0"));
-    let result = catch_unwind(AssertUnwindSafe(|| run(once, &STOP)));
+    let breakage = match Breakage::named(&env::var("BREAK").unwrap_or_default()) {
+        Ok(breakage) => breakage,
+        Err(e) => {
+            eprintln!("demo: {e}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = catch_unwind(AssertUnwindSafe(|| run(once, breakage, &STOP)));
     temp::finish();
     match result {
         Ok(Ok(())) => {
@@ -153,19 +175,53 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(once: bool, stop: &AtomicBool) -> Result<(), Interrupted> {
-    let demo = start(stop)?;
+fn run(once: bool, breakage: Option<Breakage>, stop: &AtomicBool) -> Result<(), Interrupted> {
+    let demo = start(breakage, stop)?;
     wait_for_data(&demo, stop)?;
     if once {
         summary(&demo);
+        if let Some(breakage) = breakage {
+            tell(&demo, breakage, true, stop);
+        }
     } else {
         guide(&demo);
+        if let Some(breakage) = breakage {
+            tell(&demo, breakage, false, stop);
+        }
         while !stop.load(Ordering::Relaxed) {
             thread::park_timeout(Duration::from_millis(100));
         }
         println!("\nStopping ...");
     }
     Ok(())
+}
+
+/// Breaks something, and prints each alert when it fires, until `stop` or, if asked so, until the alert of the fault.
+///
+/// # Panics
+/// When that alert does not fire in time.
+fn tell(demo: &Demo, breakage: Breakage, until_fired: bool, stop: &AtomicBool) {
+    println!("\nBroken now: {}. The alert takes two to three minutes.", breakage.what());
+    let _broken = breakage.begin(&demo.stage.postgres, demo.stage.standby.as_ref());
+    let begin = Instant::now();
+    let (name, host) = breakage.alert();
+    let (mut told, mut seen) = (BTreeSet::new(), false);
+    while !(stop.load(Ordering::Relaxed) || seen && until_fired) {
+        for alert in demo.prometheus.alerts() {
+            let label = |name: &str| alert.labels.get(name).map_or("", String::as_str);
+            if is_watchdog(&alert) || !told.insert((label("alertname").to_owned(), label("instance").to_owned(), alert.state.clone())) {
+                continue;
+            }
+            let text = |name: &str| alert.annotations.get(name).map_or("", String::as_str);
+            println!("  {:>3} s  {:7}  {}", begin.elapsed().as_secs(), alert.state, text("summary"));
+            if alert.state == "firing" {
+                println!("                  {}", text("action"));
+            }
+            seen |= alert.state == "firing" && label("alertname") == name && label("host") == host;
+        }
+        assert!(seen || begin.elapsed() < FIRES, "{name} does not fire: {:?}{}", demo.prometheus.alerts(), logs(demo));
+        thread::park_timeout(Duration::from_millis(200));
+    }
 }
 
 /// Sets `stop` at SIGINT, SIGTERM and SIGHUP. Returns once the handlers are in place.
@@ -197,9 +253,9 @@ fn say(stop: &AtomicBool, what: &str) -> Result<(), Interrupted> {
     Ok(())
 }
 
-fn start(stop: &AtomicBool) -> Result<Demo, Interrupted> {
+fn start(breakage: Option<Breakage>, stop: &AtomicBool) -> Result<Demo, Interrupted> {
     say(stop, "Starting PostgreSQL with a small pgbench load, and Redis")?;
-    let stage = Stage::start();
+    let stage = Stage::start(breakage);
     let mut exporters = Vec::new();
     let mut jobs = Vec::new();
     for entry in EXPORTERS {
@@ -211,10 +267,22 @@ fn start(stop: &AtomicBool) -> Result<Demo, Interrupted> {
         jobs.extend((entry.jobs)(&stage, exporter.address()));
         exporters.push((entry.binary, exporter));
     }
+    if let Some(standby) = &stage.standby {
+        say(stop, "Starting an exporter for the standby")?;
+        let settings = settings_at(&stage, standby.port());
+        let env: Vec<(&str, &str)> = settings.env.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        let exporter = Exporter::start("sage-postgres-exporter", &[], &env);
+        jobs.extend(jobs_of("postgres-standby", "db02", exporter.address()));
+        exporters.push(("sage-postgres-exporter", exporter));
+    }
     say(stop, "Starting Alertmanager with the shipped routes")?;
     let alertmanager = Alertmanager::start_with(&routes());
     say(stop, "Starting Prometheus with the shipped rules")?;
     let mut rules = shipped_rules();
+    if let Some(breakage) = breakage {
+        rules.retain(|r| !r.ends_with("thresholds.rules.yml"));
+        rules.push(stage.folder.write("thresholds.yml", &drill::limits(breakage.limits())));
+    }
     rules.push(stage.folder.write("inventory.yml", &site::expected(&jobs)));
     let options = PrometheusOptions { jobs: jobs.clone(), interval: INTERVAL, rules, alertmanager: Some(alertmanager.address()) };
     let prometheus = Prometheus::start_at(stage.prometheus, &options);
@@ -222,19 +290,22 @@ fn start(stop: &AtomicBool) -> Result<Demo, Interrupted> {
 }
 
 impl Stage {
-    fn start() -> Self {
+    fn start(breakage: Option<Breakage>) -> Self {
         let slow_query = Some(Duration::from_secs(1));
-        let postgres = Postgres::start(PostgresOptions { slow_query, ..PostgresOptions::default() });
+        let settings = breakage.map(Breakage::settings).unwrap_or_default();
+        let postgres = Postgres::start(PostgresOptions { slow_query, settings, ..PostgresOptions::default() });
         // Two connections for the exporter, two for `check` beside it.
         postgres.create_monitor(MONITOR, MONITOR_PASSWORD, 4);
         if let Err(e) = postgres.psql("create database shop") {
             panic!("create database shop: {e}");
         }
         postgres.pgbench_init("shop", 1);
+        let standby = (breakage == Some(Breakage::Replication)).then(|| Postgres::start_standby(&postgres, PostgresOptions::default()));
         Self {
             // Six a minute: seen, and below the limit of PostgresSlowQueries.
             _slow: postgres.pgbench_script("shop", "select pg_sleep(1.2);", 0.1),
             _load: postgres.pgbench_run("shop", 2, 20),
+            standby,
             postgres,
             redis: Redis::start(),
             prometheus: SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())),
@@ -345,6 +416,7 @@ fn guide(demo: &Demo) {
     println!("  {} {} check", settings.collect::<Vec<_>>().join(" "), exporter::binary("sage-postgres-exporter").display());
     println!("\nAnd keep it from taking logins: SageServiceDown fires after one to two minutes, and ends five minutes after the fault.\n");
     println!("  kill -STOP {pid}\n  kill -CONT {pid}", pid = postgres.pid());
+    println!("\nmake demo BREAK=lock (or connections, replication) breaks that by itself and prints the alert.");
     println!("\nCtrl-C stops everything and removes it.");
 }
 
