@@ -38,7 +38,8 @@ pub struct ServiceApp<S: Service> {
     modules: BTreeMap<String, Arc<Module<S>>>,
     flight: Flight<Key, Arc<Sink>>,
     offset: Duration,
-    /// Owned here, so that background work ends with the configuration that started it.
+    /// Walks and write probes of the targets. Like all background work they are owned here and end with the configuration.
+    rounds: Tasks,
     _tasks: Tasks,
 }
 
@@ -161,6 +162,8 @@ impl<S: Service> App for ServiceApp<S> {
             let (Ok(live), Ok(module)) = (self.target(None), self.module(None)) else {
                 return CheckResult::default();
             };
+            // Both are done here, in front; one more would be in the middle of a session when the command ends.
+            self.rounds.end();
             let enabled: Vec<usize> = module.entries.iter().enumerate().filter(|(_, e)| e.enabled).map(|(i, _)| i).collect();
             let timed: Vec<usize> = enabled.iter().copied().filter(|i| module.entries.get(*i).is_some_and(|e| e.every.is_some())).collect();
             // The walk's results are part of the page only when they are there: run it first, if the server lets us in.
@@ -242,7 +245,7 @@ impl<S: Service> Program for ServiceApp<S> {
     fn load(common: &CommonFlags, flags: &S::Flags, switches: &[(&'static str, bool)]) -> Result<Self, Invalid> {
         let (config, modules) = configure::<S>(common, flags, switches)?;
         let modules = modules.into_iter().map(|module| (module.name.clone(), Arc::new(module))).collect();
-        let (tasks, budgets) = (Tasks::default(), Budgets::default());
+        let (tasks, rounds, budgets) = (Tasks::default(), Tasks::default(), Budgets::default());
         let mut targets = Vec::new();
         for (name, options) in &config.targets.0 {
             let live = Arc::new(Live {
@@ -255,12 +258,12 @@ impl<S: Service> Program for ServiceApp<S> {
                 journal: Journal::default(),
             });
             let walked = Arc::clone(&live);
-            tasks.keep("walk", move || walk::walk(Arc::clone(&walked)));
+            rounds.keep("walk", move || walk::walk(Arc::clone(&walked)));
             let written = Arc::clone(&live);
-            tasks.keep("write", move || write::keep(Arc::clone(&written)));
+            rounds.keep("write", move || write::keep(Arc::clone(&written)));
             targets.push(live);
         }
-        Ok(Self { config, targets, modules, flight: Flight::default(), offset: common.timeout_offset.0, _tasks: tasks })
+        Ok(Self { config, targets, modules, flight: Flight::default(), offset: common.timeout_offset.0, rounds, _tasks: tasks })
     }
 
     fn logs(command: &S::Command) -> bool {

@@ -16,6 +16,11 @@ pub struct Tasks {
 }
 
 impl Tasks {
+    /// Ends them all, wherever they are.
+    pub fn end(&self) {
+        self.set.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+    }
+
     /// Runs `make`'s future for as long as the exporter runs; one that ends or panics is logged and started again.
     pub fn keep<F>(&self, name: &'static str, make: impl Fn() -> F + Send + 'static)
     where
