@@ -1,11 +1,13 @@
 //! The alerts on what goes wrong inside a PostgreSQL that is up, each once on a real fault: forgotten transactions, held
-//! horizons, ids and sequences that run out, deadlocks, slow logins, a failing archive, a damaged page. Limits are lowered
+//! horizons, ids and sequences that run out, deadlocks, slow logins, a failing archive, a damaged page, backups
+//! and maintenance that are too old. Limits are lowered
 //! to what seconds can reach; `e2e::drill` has the rest.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Seek, SeekFrom, Write};
-use std::time::Duration;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use e2e::drill::{self, EVER, FIRING, Lowered, PASSWORD, alerts, job, named, watch};
 use e2e::fault::{FaultProxy, Mode};
@@ -38,7 +40,7 @@ const OVERRIDES: [Lowered; 8] = [
 ];
 
 /// What must fire: alert, host, severity.
-const EXPECTED: [(&str, &str, &str); 10] = [
+const EXPECTED: [(&str, &str, &str); 12] = [
     ("PostgresOldTransaction", "db01", "warning"),
     ("PostgresIdleInTransaction", "db01", "warning"),
     ("PostgresDeadlocks", "db01", "warning"),
@@ -49,16 +51,20 @@ const EXPECTED: [(&str, &str, &str); 10] = [
     ("PostgresLoginSlow", "db02", "warning"),
     ("PostgresArchivingFailing", "db03", "critical"),
     ("PostgresChecksumFailures", "db04", "critical"),
+    ("PostgresBackupTooOld", "db04", "warning"),
+    ("PostgresMaintenanceOverdue", "db04", "warning"),
 ];
 
 /// How some of them name what their labels leave out: the alert is one for the instance, its text asks for the worst.
-const TOLD: [(&str, &str); 6] = [
+const TOLD: [(&str, &str); 8] = [
     ("PostgresDeadlocks", "in the database postgres."),
     ("PostgresWraparoundNear", "most in the database "),
     ("PostgresXminHorizonHeld", "held by: transaction."),
     ("PostgresSequenceNearLimit", "88.48% of the numbers of a sequence of db01.example:9187 are used: tickets in postgres."),
     ("PostgresArchivingFailing", "archive_command of db03.example:9187 keeps failing"),
     ("PostgresChecksumFailures", "in the database postgres."),
+    ("PostgresBackupTooOld", "db04.example:9187 has had no good backup for 3d 0h"),
+    ("PostgresMaintenanceOverdue", "db04.example:9187 has had no complete vacuum-analyze for 3d 0h"),
 ];
 
 fn server(settings: &[&str], checksums: bool) -> Postgres {
@@ -106,6 +112,26 @@ fn damage(server: &Postgres) {
     server.restart();
 }
 
+/// The file that a backup script touches when it is done, and the state file of `maintain`.
+struct Upkeep {
+    backup: PathBuf,
+    maintenance: PathBuf,
+}
+
+impl Upkeep {
+    /// Both as of `age` ago.
+    fn was(&self, age: Duration) {
+        let at = SystemTime::now() - age;
+        std::fs::File::create(&self.backup).and_then(|file| file.set_modified(at)).unwrap();
+        let at = at.duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+        let tables = r#"{"ok": 1, "skipped_busy": 0, "failed": 0, "not_started": 0}"#;
+        let times = format!(r#""first_run": {at}, "last_run": {at}, "last_success": {at}, "duration_seconds": 1.0"#);
+        let record =
+            format!(r#"{{"form": 1, "tasks": {{"vacuum-analyze": {{"postgres": {{{times}, "tables": {tables}, "slow": {{}}}}}}}}}}"#);
+        std::fs::write(&self.maintenance, record).unwrap();
+    }
+}
+
 #[test]
 fn every_alert_fires_on_a_real_fault_and_ends_with_it() {
     let folder = TempFolder::new("alerts-postgres");
@@ -115,10 +141,17 @@ fn every_alert_fires_on_a_real_fault_and_ends_with_it() {
     let db04 = server(&[], true);
     db01.psql("create sequence tickets as integer; grant select on sequence tickets to sage; select nextval('tickets')").unwrap();
     damage(&db04);
+    let upkeep = Upkeep { backup: folder.join("last-good"), maintenance: folder.join("maintain.json") };
+    upkeep.was(Duration::from_secs(60));
     let settings = "probe_interval: 3s, collectors: {sequences: {interval: 1s}}";
+    let files = format!(
+        "probe_interval: 3s, collectors: {{maintenance: {{state_file: {}}}, backups: {{sources: [{{name: dump, tool: file, path: {}}}]}}}}",
+        upkeep.maintenance.display(),
+        upkeep.backup.display()
+    );
     let road = FaultProxy::start(db02.address());
-    let ports = [db01.port(), road.address().port(), db03.port(), db04.port()];
-    let exporters = ports.map(|port| watch(&folder, port, "sage", settings));
+    let watched = [(db01.port(), settings), (road.port(), settings), (db03.port(), settings), (db04.port(), files.as_str())];
+    let exporters = watched.map(|(port, settings)| watch(&folder, port, "sage", settings));
     let jobs: Vec<Job> = (1..).zip(&exporters).map(|(n, e)| job(&format!("db0{n}"), e.address().to_string())).collect();
     let rules = drill::rules(&folder, &OVERRIDES, &jobs);
     let prometheus = Prometheus::start(&PrometheusOptions { jobs, rules, ..PrometheusOptions::default() });
@@ -137,6 +170,7 @@ fn every_alert_fires_on_a_real_fault_and_ends_with_it() {
     db03.psql("alter system set archive_command = '/bin/false'").unwrap();
     db03.psql("select pg_reload_conf(); create table lost(); select pg_switch_wal()").unwrap();
     assert!(db04.psql("select count(*) from damaged").unwrap_err().contains("invalid page in block 0"));
+    upkeep.was(Duration::from_secs(3 * 86_400));
     let expected = named(EXPECTED.map(|(alert, host, _)| (alert, host)));
     let (mut fired, mut texts) = (BTreeMap::new(), BTreeMap::new());
     poll::within(ALL, || {
@@ -156,6 +190,7 @@ fn every_alert_fires_on_a_real_fault_and_ends_with_it() {
     drop((forgotten, fights));
     freeze(&db01);
     db01.psql("select setval('tickets', 1)").unwrap();
+    upkeep.was(Duration::from_secs(60));
     road.set(Mode::Pass);
     db03.psql("alter system reset archive_command").unwrap();
     db03.psql("select pg_reload_conf(); create table kept(); select pg_switch_wal()").unwrap();

@@ -42,7 +42,7 @@ pub fn shorten(rules: &str) -> String {
         assert_eq!(seconds % by, 0, "{}", &c[0]);
         format!("{}{}s{}", &c[1], seconds / by, &c[4])
     });
-    let left = Regex::new(r"(?m)^\s*(for|keep_firing_for): .*[^s]$|\[[^\]]*[mhdw]\]").unwrap();
+    let left = Regex::new(r"(?m)^\s*(for|keep_firing_for): .*[^s\n]$|\[[^\]]*[mhdw]\]").unwrap();
     assert!(!left.is_match(&short), "a time was not shortened: {:?}", left.find(&short));
     short.into_owned()
 }
