@@ -81,3 +81,22 @@ fn alerts_reach_the_receivers_of_the_table() {
     }
     assert!(rows >= 10, "{rows} rows");
 }
+
+/// The tables of promises and threats name a file and the tests in it: "`file.rs`: `test`, `test`".
+#[test]
+fn every_promise_names_a_test_that_exists() {
+    let named = regex::Regex::new(r"`([\w/]+\.rs)`: ((?:`\w+`(?:, )?)+)").expect("a pattern");
+    let mut seen = 0;
+    for page in ["README.md", "SECURITY.md"] {
+        let text = std::fs::read_to_string(root().join(page)).expect(page);
+        for (_, [file, tests]) in named.captures_iter(&text).map(|c| c.extract()) {
+            let place = if file.contains('/') { root().join(file) } else { root().join("tests/e2e").join(file) };
+            let code = std::fs::read_to_string(&place).unwrap_or_else(|e| panic!("{page}: {file}: {e}"));
+            for test in tests.split(", ").map(|test| test.trim_matches('`')) {
+                assert!(code.contains(&format!("fn {test}(")), "{page}: {file} has no test {test}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen >= 30, "{seen} tests");
+}
