@@ -13,8 +13,24 @@ stage_clippy() { cargo clippy --workspace --all-targets -- -D warnings; }
 # The tests run the programs that users run.
 stage_build() { cargo build --workspace --bins; }
 stage_unit() { cargo test --workspace --lib --bins --no-fail-fast && cargo test --workspace --doc; }
-# Two at a time: each starts servers of its own.
-stage_e2e() { cargo test --workspace --test '*' --no-fail-fast -- --test-threads=2; }
+# Two at a time: each starts servers of its own. The drills of the alerts mostly wait for rules to fire: they run beside the
+# others, and are shown after them.
+stage_e2e() {
+  local file name drills=() others=() shown status=0
+  for file in tests/e2e/*.rs; do
+    name=$(basename "$file" .rs)
+    case $name in *alerts*) drills+=(--test "$name") ;; *) others+=(--test "$name") ;; esac
+  done
+  cargo test -p e2e --test '*' --no-run || return 1
+  shown=$(mktemp)
+  cargo test -p e2e "${drills[@]}" --no-fail-fast >"$shown" 2>&1 &
+  trap "kill $! 2>/dev/null" INT TERM
+  cargo test -p e2e "${others[@]}" --no-fail-fast -- --test-threads=2 || status=1
+  wait $! || status=1
+  cat "$shown"
+  rm -f "$shown"
+  return $status
+}
 stage_rules() {
   local tests=(alert-rules/*.test.yml) file
   local rules=()

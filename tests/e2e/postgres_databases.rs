@@ -172,7 +172,8 @@ fn the_largest_of_all_databases_are_shown_and_the_rest_is_summed_up() {
     assert_eq!(page.value("pg_table_rows", &[("datname", "two"), ("relname", "_other")]), Some(0.0));
     assert_eq!(page.value("pg_table_rows", &[("datname", "three"), ("relname", "_other")]), Some(10.0));
     assert!(!page.has("sage_series_dropped") && !page.has("sage_member_success"));
-    for collector in TIMED {
+    // All on a timer but the one that reads the whole instance.
+    for collector in TIMED.into_iter().filter(|name| *name != "memory") {
         assert_eq!(page.value("sage_collector_members", &[("collector", collector), ("state", "ok")]), Some(4.0), "{collector}");
         assert_eq!(page.value("sage_collector_members", &[("collector", collector), ("state", "failed")]), Some(0.0), "{collector}");
     }
