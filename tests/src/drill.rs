@@ -42,8 +42,12 @@ pub fn shorten(rules: &str) -> String {
         assert_eq!(seconds % by, 0, "{}", &c[0]);
         format!("{}{}s{}", &c[1], seconds / by, &c[4])
     });
-    let left = Regex::new(r"(?m)^\s*(for|keep_firing_for): .*[^s\n]$|\[[^\]]*[mhdw]\]").unwrap();
-    assert!(!left.is_match(&short), "a time was not shortened: {:?}", left.find(&short));
+    let wait = |line: &str| line.strip_prefix("for: ").or(line.strip_prefix("keep_firing_for: ")).map(str::to_owned);
+    let odd = |time: &String| time.strip_suffix('s').is_none_or(|seconds| seconds.parse::<u64>().is_err());
+    let range = Regex::new(r"\[[^\]]*[mhdw]\]").unwrap();
+    let left = short.lines().filter_map(|line| wait(line.trim())).find(odd);
+    let left = left.or_else(|| range.find(&short).map(|found| found.as_str().to_owned()));
+    assert!(left.is_none(), "a time was not shortened: {left:?}");
     short.into_owned()
 }
 
