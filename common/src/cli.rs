@@ -84,6 +84,9 @@ pub enum Command<C: Subcommand> {
         #[arg(long, conflicts_with = "json")]
         markdown: bool,
     },
+    /// Print what becomes of the flags of the exporter that this one replaces, the table of the README
+    #[command(hide = true)]
+    PeerFlags,
     /// Work with the configuration file
     Config {
         /// What to do with it

@@ -17,6 +17,7 @@ use crate::deadline::Deadline;
 use crate::error::Invalid;
 use crate::http::{Site, server};
 use crate::os;
+use crate::peer::Peer;
 use crate::service::Meta;
 use crate::web::{self, Web};
 
@@ -31,6 +32,8 @@ const CHECK_BAD_CONFIG: u8 = 3;
 pub trait Program: App + Sized {
     /// Who it is.
     const META: &'static Meta;
+    /// The exporter that it replaces.
+    const PEER: Option<Peer> = None;
     /// Its own flags.
     type Flags: clap::Args + std::fmt::Debug + Send + Sync;
     /// Its own commands.
@@ -65,7 +68,14 @@ pub trait Program: App + Sized {
 
 /// Runs the command that the command line names.
 pub fn run<P: Program>() -> ExitCode {
-    let (cli, switches) = match cli::parse::<P::Flags, P::Command>(P::META, &P::collectors(), std::env::args_os()) {
+    let mut args = std::env::args_os();
+    let mut words: Vec<std::ffi::OsString> = args.next().into_iter().collect();
+    match P::PEER.map(|peer| peer.translate(args.by_ref(), |name| std::env::var(name).ok(), &P::collectors())) {
+        None => words.extend(args),
+        Some(Ok(ours)) => words.extend(ours),
+        Some(Err(error)) => return complain(&error, BAD_CONFIG),
+    }
+    let (cli, switches) = match cli::parse::<P::Flags, P::Command>(P::META, &P::collectors(), words) {
         Ok(parsed) => parsed,
         Err(code) => return ExitCode::from(code),
     };
@@ -103,6 +113,7 @@ async fn dispatch<P: Program>(cli: Cli<P::Flags, P::Command>, switches: &[(&'sta
             (_, true) => catalogue::markdown(&P::sections()),
             _ => catalogue::text(&P::sections()),
         }),
+        Command::PeerFlags => say(&P::PEER.map(|peer| peer.markdown(&P::collectors())).unwrap_or_default()),
         Command::Config { command: cli::ConfigCommand::Validate } => match load().and_then(|_| Web::load(cli.common.web_config())) {
             Ok(_) => say("the configuration is valid\n"),
             Err(error) => complain(&error, FAILURE),

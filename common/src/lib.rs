@@ -26,6 +26,7 @@ pub mod module;
 pub mod net;
 pub mod os;
 pub mod parse;
+pub mod peer;
 pub mod prober;
 pub mod report;
 pub mod run;

@@ -14,6 +14,7 @@ use crate::collector::Table;
 use crate::command::OwnCommand;
 use crate::desc::Info;
 use crate::error::{CollectError, ErrorKind, Invalid};
+use crate::peer::Peer;
 use crate::report::Report;
 use crate::sink::Sink;
 use crate::tasks::Tasks;
@@ -39,6 +40,8 @@ pub trait Service: Sized + Send + Sync + 'static {
     const META: Meta;
     /// Reasons for failure that only this product has (`ErrorKind::Product`).
     const REASONS: &'static [&'static str] = &[];
+    /// The exporter that this one replaces, whose flags and variables are understood.
+    const PEER: Option<Peer> = None;
     /// Families that `compat` writes.
     const COMPAT: &'static [Info] = &[];
     /// Where a target is and as whom to log in: a strict struct of the configuration.

@@ -19,6 +19,7 @@ use crate::exporter::Program;
 use crate::flight::Flight;
 use crate::live::Live;
 use crate::module::Module;
+use crate::peer::Peer;
 use crate::report::{self, Failure, Journal, Report, Status};
 use crate::scrape::scrape;
 use crate::service::{Meta, Service, Target, TargetOptions};
@@ -198,6 +199,7 @@ impl<S: Service> App for ServiceApp<S> {
 
 impl<S: Service> Program for ServiceApp<S> {
     const META: &'static Meta = &S::META;
+    const PEER: Option<Peer> = S::PEER;
     type Flags = S::Flags;
     type Command = S::Command;
 

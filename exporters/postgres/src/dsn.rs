@@ -24,6 +24,19 @@ pub fn parse(text: &str) -> Result<Dsn, Invalid> {
     }
 }
 
+/// How many connection strings stand in `text`, apart by commas, as postgres_exporter takes them. A comma that no new
+/// string follows is a part of a value.
+pub fn servers(text: &str) -> usize {
+    let begins = |part: &&str| {
+        let part = part.trim_start();
+        let word = part.split_once('=').map_or("", |(word, _)| word.trim_end());
+        part.starts_with("postgresql://")
+            || part.starts_with("postgres://")
+            || ["host", "hostaddr", "port", "user", "dbname"].contains(&word)
+    };
+    1 + text.split(',').skip(1).filter(begins).count()
+}
+
 /// Reads what follows `postgresql://`; also the form of DATA_SOURCE_URI, which has no scheme and no user.
 ///
 /// # Errors
@@ -135,6 +148,21 @@ mod tests {
 
     fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
         list.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+    }
+
+    #[test]
+    fn several_servers_are_counted_and_commas_in_values_are_not() {
+        for (text, count) in [
+            ("", 1),
+            ("host=a", 1),
+            ("port=5432,port=6432", 2),
+            ("postgresql://a/x, postgres://b/y,postgresql://c/z", 3),
+            ("postgresql://u:p,q@a/x", 1),
+            ("host=a password='p,q=1'", 1),
+            ("host=a,b", 1),
+        ] {
+            assert_eq!(servers(text), count, "{text}");
+        }
     }
 
     #[test]

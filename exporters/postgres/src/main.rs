@@ -13,6 +13,7 @@ mod grants;
 mod log;
 mod maintenance;
 mod options;
+mod peer;
 mod replication;
 mod rest;
 mod service;

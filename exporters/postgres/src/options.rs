@@ -216,7 +216,12 @@ impl Options {
             Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
         };
         let explain = |name: &'static str| move |e: Invalid| Invalid { message: format!("{name}: {}", e.message), hint: e.hint };
-        if let Some(text) = var("DATA_SOURCE_NAME") {
+        // Packages ship it set to nothing.
+        if let Some(text) = var("DATA_SOURCE_NAME").filter(|text| !text.is_empty()) {
+            let servers = dsn::servers(&text);
+            if servers > 1 {
+                return Err(Invalid::new(format!("DATA_SOURCE_NAME names {servers} servers; a page tells of one")).hint(SEVERAL));
+            }
             let dsn = dsn::parse(&text).map_err(explain("DATA_SOURCE_NAME"))?;
             return self.apply(dsn, "DATA_SOURCE_NAME");
         }
@@ -272,6 +277,11 @@ impl Options {
         Ok(())
     }
 }
+
+/// What to write instead of several servers in one variable.
+const SEVERAL: &str = "write each as a target in the file of --config.file, \
+    `targets: {one: {host: db1, user: sage, password_file: FILE}, two: {host: db2, user: sage, password_file: FILE}}`, \
+    and let Prometheus ask /probe?target=one and /probe?target=two";
 
 /// Parameters of libpq that are not for us.
 const LIBPQ: [&str; 18] = [
@@ -374,6 +384,17 @@ mod tests {
         assert_eq!((o.host.as_str(), o.port, o.database.as_str(), o.sslmode), ("db", 5433, "app", Some(SslMode::Disable)));
         assert_eq!(o.secret().unwrap().read().unwrap(), "p@#/");
         assert_eq!(o.describe(), "db:5433 database app as u");
+    }
+
+    #[test]
+    fn nothing_is_no_data_source_and_several_are_refused() {
+        let o = with(&[("DATA_SOURCE_NAME", ""), ("DATA_SOURCE_URI", "db:5433/app")], &NO_FLAGS).unwrap();
+        assert_eq!((o.host.as_str(), o.port), ("db", 5433));
+        for text in ["postgresql://u:canary@a/x,postgresql://u:canary@b/x", "host=a password=canary,host=b password=canary"] {
+            let e = with(&[("DATA_SOURCE_NAME", text)], &NO_FLAGS).unwrap_err();
+            assert!(e.message.contains("2 servers") && !e.to_string().contains("canary"), "{e}");
+            assert!(e.hint.unwrap().contains("/probe?target=one"));
+        }
     }
 
     #[test]
