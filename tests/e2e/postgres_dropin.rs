@@ -1,0 +1,336 @@
+//! What runs postgres_exporter today runs ours: unit files with their variables, every spelling of the data source, every
+//! flag and every name of a collector that it has. The units are below `tests/fixtures/postgres_dropin`.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "test file")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use e2e::exporter::{Exporter, run};
+use e2e::http::{self, encode};
+use e2e::page::Page;
+use e2e::poll;
+use e2e::servers::postgres::{Postgres, PostgresOptions};
+use e2e::temp::{TempFolder, free_port};
+use e2e::watched::{BINARY, CANARY, LIMIT, MONITOR, environment, server, tells, watch};
+
+/// For places that do not take every character.
+const PLAIN: (&str, &str) = ("plain_monitor", "w0rd-plain");
+
+fn shared() -> &'static Arc<Postgres> {
+    static SERVER: OnceLock<Arc<Postgres>> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        let server = server(PostgresOptions::default());
+        server.create_monitor(PLAIN.0, PLAIN.1, 10);
+        server
+    })
+}
+
+/// What systemd would start: words of ExecStart without the program, and the environment.
+struct Unit {
+    args: Vec<String>,
+    env: BTreeMap<String, String>,
+}
+
+/// Lines without comments, those that end in a backslash joined.
+fn lines(text: &str) -> Vec<String> {
+    let joined = text.replace("\\\n", " ");
+    joined.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with(['#', ';'])).map(str::to_owned).collect()
+}
+
+/// Words as systemd splits them: at blanks, with quotes around a word or a part of it.
+fn words(text: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    for c in text.chars() {
+        match (quote, c) {
+            (Some(q), c) if c == q => quote = None,
+            (None, '"' | '\'') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, c) if c.is_whitespace() => words.extend(word.take()),
+            (_, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    assert_eq!(quote, None, "an open quote: {text}");
+    words.extend(word);
+    words
+}
+
+fn unit(text: &str) -> Unit {
+    let mut unit = Unit { args: Vec::new(), env: BTreeMap::new() };
+    let assign = |env: &mut BTreeMap<String, String>, word: &str| {
+        let (name, value) = word.split_once('=').unwrap_or_else(|| panic!("no assignment: {word}"));
+        env.insert(name.to_owned(), value.to_owned());
+    };
+    let mut section = String::new();
+    for line in lines(text) {
+        if line.starts_with('[') {
+            section = line;
+            continue;
+        }
+        let (key, value) = line.split_once('=').unwrap_or_else(|| panic!("no setting: {line}"));
+        match (section.as_str(), key) {
+            ("[Service]", "Environment") => words(value).iter().for_each(|word| assign(&mut unit.env, word)),
+            ("[Service]", "EnvironmentFile") => {
+                for line in lines(&fs::read_to_string(value).unwrap()) {
+                    let (name, value) = line.split_once('=').unwrap();
+                    let value = value.strip_prefix(['"', '\'']).map_or(value, |v| v.strip_suffix(['"', '\'']).unwrap());
+                    unit.env.insert(name.to_owned(), value.to_owned());
+                }
+            }
+            ("[Service]", "ExecStart") => {
+                for word in words(value).into_iter().skip(1) {
+                    match word.strip_prefix('$') {
+                        // A variable without braces is split at blanks.
+                        Some(name) => unit.args.extend(unit.env[name].split_whitespace().map(str::to_owned)),
+                        None => unit.args.push(word),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    unit
+}
+
+/// Writes the fixtures with the places of this test in them; the port of the page is the second one.
+fn fixtures() -> (TempFolder, u16) {
+    let (folder, port) = (TempFolder::new("dropin"), free_port());
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/postgres_dropin");
+    for name in ["packaged.service", "packaged.env", "handmade.service"] {
+        let text = fs::read_to_string(source.join(name)).unwrap();
+        let text = text.replace("{FOLDER}", &folder.path().display().to_string()).replace("{PORT}", &port.to_string());
+        let text = text.replace("{SERVER}", &shared().port().to_string()).replace("{USER}", MONITOR).replace("{PASSWORD}", &encode(CANARY));
+        folder.write(name, &text);
+    }
+    folder.write("user", &format!("{MONITOR}\n"));
+    folder.write_secret("password", &format!("{CANARY}\n"));
+    (folder, port)
+}
+
+/// Starts ours as the unit says and gives the page at the unit's own address.
+fn start(name: &str, path: &str) -> (Exporter, Page) {
+    let (folder, port) = fixtures();
+    let Unit { args, env } = unit(&fs::read_to_string(folder.join(name)).unwrap());
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let env: Vec<(&str, &str)> = env.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    let exporter = Exporter::start(BINARY, &args, &env);
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    // The password's file goes with the folder; the first page has a login behind it.
+    let page = poll::within(LIMIT, || {
+        let answer = http::get(address, path, &[], Duration::from_secs(20)).ok()?;
+        assert_eq!(answer.status, 200, "{}\n{}", answer.text(), exporter.logs());
+        Some(Page::parse(&answer.text()).unwrap()).filter(|page| page.value("pg_up", &[]) == Some(1.0))
+    });
+    let page = page.unwrap_or_else(|| panic!("{name}: never up\n{}", exporter.logs()));
+    assert!(!tells(&exporter.logs()), "the log shows the password");
+    (exporter, page)
+}
+
+#[test]
+fn a_packaged_unit_starts_ours() {
+    let (exporter, page) = start("packaged.service", "/metrics");
+    assert!(page.has("pg_stat_database_xact_commit") && page.has("pg_blocked_sessions"), "{}", exporter.logs());
+    assert!(!page.has("pg_settings_max_connections"), "--disable-settings-metrics");
+    assert!(!page.has("pg_stat_bgwriter_buffers_alloc_total"), "--no-collector.stat_bgwriter");
+    let ran: Vec<&str> = page.series("sage_collector_success").iter().map(|s| s.labels["collector"].as_str()).collect();
+    assert!(!ran.contains(&"settings") && !ran.contains(&"bgwriter"), "{ran:?}");
+    assert!(!exporter.logs().contains(" INFO "), "--log.level=warn: {}", exporter.logs());
+}
+
+#[test]
+fn a_handmade_unit_starts_ours() {
+    let (exporter, page) = start("handmade.service", "/pg");
+    assert_eq!(exporter.get("/metrics").status, 404, "PG_EXPORTER_WEB_TELEMETRY_PATH");
+    let ran: Vec<&str> = page.series("pg_scrape_collector_success").iter().map(|s| s.labels["collector"].as_str()).collect();
+    assert_eq!(ran, ["locks"], "PG_EXPORTER_DISABLE_DEFAULT_METRICS=true, --collector.locks");
+    assert!(page.has("pg_blocked_sessions"), "{}", exporter.logs());
+    assert!(exporter.logs().lines().all(|line| line.starts_with('{')), "--log.format=json: {}", exporter.logs());
+}
+
+struct Ended {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+#[track_caller]
+fn says(args: &[&str], env: &[(&str, &str)]) -> Ended {
+    let Output { status, stdout, stderr } = run(BINARY, args, env);
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let ended = Ended { code: status.code(), out: text(stdout), err: text(stderr) };
+    assert!(!tells(&ended.out) && !tells(&ended.err), "{args:?} shows the password:\n{}\n{}", ended.out, ended.err);
+    ended
+}
+
+#[test]
+fn the_data_source_in_all_spellings() {
+    let (port, folder) = (shared().port(), TempFolder::new("source"));
+    let file = |name: &str, text: &str| {
+        let path: PathBuf = folder.write(name, &format!("{text}\n"));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path.display().to_string()
+    };
+    let socket = shared().socket_folder().display().to_string();
+    let secret = encode(CANARY);
+    let quoted = CANARY.replace('\\', r"\\").replace('\'', r"\'");
+    let (plain, word) = PLAIN;
+    let names = [
+        format!("postgresql://{MONITOR}:{secret}@127.0.0.1:{port}/postgres?sslmode=disable"),
+        format!("postgres://{plain}:{word}@localhost:{port}/?sslmode=prefer"),
+        format!("postgresql://127.0.0.1:{port}/postgres?user={plain}&password={word}&connect_timeout=5&sslmode=allow"),
+        format!("postgresql://{plain}:{word}@{}:{port}/postgres", encode(&socket)),
+        format!("postgresql:///postgres?host={socket}&port={port}&user={plain}&password={word}"),
+        format!("host=127.0.0.1 port={port} user={MONITOR} password='{quoted}' dbname=postgres sslmode=disable"),
+        format!("  host = 127.0.0.1  port='{port}' user={plain} password={word} dbname=postgres application_name=x  "),
+        format!("user={plain} password={word} host={socket} port={port} dbname=postgres"),
+    ];
+    let uri = format!("127.0.0.1:{port}/postgres?sslmode=disable");
+    let with_scheme = format!("postgresql://127.0.0.1:{port}/postgres");
+    let (uri_file, user_file, pass_file) = (file("uri", &uri), file("user", MONITOR), file("pass", CANARY));
+    let mut ways: Vec<Vec<(&str, &str)>> = names.iter().map(|name| vec![("DATA_SOURCE_NAME", name.as_str())]).collect();
+    for uri in [("DATA_SOURCE_URI", &uri), ("DATA_SOURCE_URI", &with_scheme), ("DATA_SOURCE_URI_FILE", &uri_file)] {
+        for user in [("DATA_SOURCE_USER", MONITOR), ("DATA_SOURCE_USER_FILE", &user_file)] {
+            for pass in [("DATA_SOURCE_PASS", CANARY), ("DATA_SOURCE_PASS_FILE", &pass_file)] {
+                // Packages set it to nothing.
+                ways.push(vec![("DATA_SOURCE_NAME", ""), (uri.0, uri.1.as_str()), user, pass]);
+            }
+        }
+    }
+    // One collector: that the login works is what this is about.
+    for way in ways {
+        let ended = says(&["check", "--disable-default-metrics", "--collector.locks"], &way);
+        assert_eq!(ended.code, Some(0), "{:?}: {}{}", way[0], ended.out, ended.err);
+        assert!(ended.out.contains(": up\n") && ended.out.contains("database postgres as "), "{}", ended.out);
+    }
+}
+
+#[test]
+fn several_servers_in_one_variable_are_refused_with_the_new_lines() {
+    let (plain, word) = PLAIN;
+    let port = shared().port();
+    for text in [
+        format!("postgresql://{plain}:{word}@127.0.0.1:{port}/a,postgresql://{plain}:{word}@127.0.0.1:{port}/b"),
+        format!("port={port} password={word},port=6432 password={word}"),
+    ] {
+        let ended = says(&[], &[("DATA_SOURCE_NAME", &text)]);
+        assert_eq!(ended.code, Some(2), "{}", ended.out);
+        assert!(ended.err.starts_with("error: DATA_SOURCE_NAME names 2 servers"), "{}", ended.err);
+        assert!(ended.err.contains("targets: {one: {host: db1") && ended.err.contains("/probe?target=two"), "{}", ended.err);
+    }
+    // The lines of the hint work: one exporter, a page a target, no address in a label.
+    let folder = TempFolder::new("targets");
+    let secret = folder.write_secret("password", word);
+    let target = |name: &str| format!("{name}: {{host: 127.0.0.1, port: {port}, user: {plain}, password_file: {}}}", secret.display());
+    let exporter = watch(port, &format!("targets: {{{}, {}}}\n", target("one"), target("two")));
+    assert_eq!(exporter.page("/probe?target=two&collect[]=locks").value("pg_up", &[]), Some(1.0));
+}
+
+/// The rows of the table in the README: name, whether a value follows, variable, what becomes of it.
+fn table() -> Vec<(String, bool, Option<String>, String)> {
+    let ended = says(&["peer-flags"], &[]);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let rows = ended.out.lines().skip(2).map(|line| {
+        let cells: Vec<&str> = line.trim_matches('|').splitn(3, " | ").map(|cell| cell.trim().trim_matches('`')).collect();
+        let name = cells[0].strip_prefix("--").unwrap_or_else(|| panic!("{line}"));
+        let variable = Some(cells[1].to_owned()).filter(|v| !v.is_empty());
+        (name.trim_end_matches("=…").to_owned(), name.ends_with("=…"), variable, cells[2].to_owned())
+    });
+    rows.collect()
+}
+
+#[test]
+fn every_flag_is_taken_or_refused_with_the_line_to_write() {
+    let rows = table();
+    assert!(rows.len() > 60, "{}", rows.len());
+    let folder = TempFolder::new("flags");
+    let config = folder.write("ours.yml", "modules: {default: {probe_interval: 20s}}\n").display().to_string();
+    let queries = folder.write("queries.yaml", "x:\n  query: SELECT 1 AS y\n  metrics:\n    - y: {usage: GAUGE, description: Y}\n");
+    let queries = queries.display().to_string();
+    for (name, value, variable, fate) in &rows {
+        if fate.starts_with("refused") {
+            let given = if *value { format!("--{name}=k=v") } else { format!("--{name}") };
+            let mut ways = vec![(vec![given], vec![], format!("--{name}"))];
+            if *value {
+                ways.push((vec![format!("--{name}"), "k=v".to_owned()], vec![], format!("--{name}")));
+            }
+            if let Some(variable) = variable {
+                ways.push((vec![], vec![(variable.as_str(), "k=v")], variable.clone()));
+            }
+            let line = fate.split_once(": ").unwrap().1;
+            for (args, env, origin) in ways {
+                let ended = says(&args.iter().map(String::as_str).collect::<Vec<_>>(), &env);
+                assert_eq!(ended.code, Some(2), "{args:?}: {}", ended.out);
+                let first = format!("error: {origin}: this setting of postgres_exporter is not taken here\nhint: {line}\n");
+                assert_eq!(ended.err, first, "{args:?}");
+            }
+        } else {
+            let text = match name.as_str() {
+                "web.listen-address" => "127.0.0.1:0",
+                "web.telemetry-path" => "/m",
+                "web.config.file" => "",
+                "log.level" => "debug",
+                "log.format" => "json",
+                "config.file" => &config,
+                "extend.query-path" => &queries,
+                _ => "",
+            };
+            let given = if *value { format!("--{name}={text}") } else { format!("--{name}") };
+            let ended = says(&[&given, "print-config"], &[]);
+            assert_eq!(ended.code, Some(0), "{given}: {}", ended.err);
+            if let Some(variable) = variable {
+                let ended = says(&["print-config"], &[(variable, if *value { text } else { "true" })]);
+                assert_eq!(ended.code, Some(0), "{variable}: {}", ended.err);
+            }
+        }
+        if !*value {
+            let ended = says(&[&format!("--no-{name}"), "print-config"], &[]);
+            let known = !["version", "help"].contains(&name.as_str());
+            assert!(ended.code == Some(0) || !known, "--no-{name}: {}", ended.err);
+        }
+        if let Some(neutral) = fate.strip_prefix("refused unless it is `").and_then(|rest| rest.split('`').next()) {
+            assert_eq!(says(&[&format!("--{name}={neutral}"), "print-config"], &[]).code, Some(0), "--{name}={neutral}");
+        }
+    }
+    // What takes the place of another one has its effect.
+    let off = |args: &[&str], env: &[(&str, &str)]| {
+        let out = says(&[args, &["print-config"]].concat(), env).out;
+        let value = out.split("      settings:").nth(1).unwrap_or_else(|| panic!("{out}"));
+        value.starts_with("\n        enabled: false\n")
+    };
+    assert!(!off(&[], &[]));
+    assert!(off(&["--disable-settings-metrics"], &[]) && off(&["--disable-default-metrics"], &[]));
+    assert!(
+        off(&[], &[("PG_EXPORTER_DISABLE_SETTINGS_METRICS", "true")]) && !off(&[], &[("PG_EXPORTER_DISABLE_SETTINGS_METRICS", "false")])
+    );
+    assert!(!off(&["--disable-default-metrics", "--collector.settings"], &[]));
+    let ended = says(&[], &[("PG_EXPORTER_DISABLE_SETTINGS_METRICS", "perhaps")]);
+    assert!(ended.code == Some(2) && ended.err.contains("true or false is expected"), "{}", ended.err);
+    // Its default address is refused as one that others reach, and not silently another one.
+    let env = environment(shared().port(), CANARY);
+    let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let ended = says(&[&format!("--web.listen-address=:{}", free_port())], &env);
+    assert!(ended.code == Some(2) && ended.err.contains("--web.insecure"), "{:?} {}", ended.code, ended.err);
+}
+
+#[test]
+fn every_name_of_a_collector_is_one_of_ours() {
+    let exporter = watch(shared().port(), "");
+    let rows = table();
+    let names: Vec<&str> =
+        rows.iter().filter(|row| !row.3.starts_with("refused")).filter_map(|row| row.0.strip_prefix("collector.")).collect();
+    assert!(names.len() >= 28, "{names:?}");
+    for name in names {
+        let page = exporter.page(&format!("/metrics?collect[]={name}"));
+        assert_eq!(page.value("pg_up", &[]), Some(1.0), "{name}");
+        // One that is not for this server (a standby's, an extension that is not there) is there without samples.
+        assert!(page.series("pg_scrape_collector_success").len() <= 1, "{name}");
+    }
+    assert_eq!(exporter.get("/metrics?collect[]=aurora_replica_status").status, 400);
+}
