@@ -16,8 +16,9 @@ use e2e::http::{self, encode};
 use e2e::page::Page;
 use e2e::poll;
 use e2e::servers::postgres::{Postgres, PostgresOptions};
+use e2e::servers::prometheus::{Job, Prometheus, PrometheusOptions};
 use e2e::temp::{TempFolder, free_port};
-use e2e::watched::{BINARY, CANARY, LIMIT, MONITOR, environment, server, tells, watch};
+use e2e::watched::{BINARY, BRISK, CANARY, LIMIT, MONITOR, environment, server, tells, watch};
 
 /// For places that do not take every character.
 const PLAIN: (&str, &str) = ("plain_monitor", "w0rd-plain");
@@ -333,4 +334,47 @@ fn every_name_of_a_collector_is_one_of_ours() {
         assert!(page.series("pg_scrape_collector_success").len() <= 1, "{name}");
     }
     assert_eq!(exporter.get("/metrics?collect[]=aurora_replica_status").status, 400);
+}
+
+#[test]
+fn what_others_dashboards_and_rules_select_is_there() {
+    let primary = server(PostgresOptions::default());
+    primary.psql("create database shop").unwrap();
+    primary.pgbench_init("shop", 1);
+    let standby = Arc::new(Postgres::start_standby(&primary, PostgresOptions::default()));
+    primary.psql("select pg_create_physical_replication_slot('spare', true)").unwrap();
+    let _load = primary.pgbench_run("shop", 1, 5);
+    // Between two statements of the load no lock is held, and none is active.
+    let mut locks = primary.session("shop");
+    locks.query("begin; lock table pgbench_history in access share mode").unwrap();
+    let _busy = primary.spawn_psql("shop", "select pg_sleep(600)");
+    let exporters = [watch(primary.port(), BRISK), watch(standby.port(), BRISK)];
+    let job = |(n, exporter): (usize, &Exporter)| Job {
+        name: format!("postgres-{n}"),
+        address: exporter.address().to_string(),
+        ..Job::default()
+    };
+    let jobs = exporters.iter().enumerate().map(job).collect();
+    let prometheus = Prometheus::start(&PrometheusOptions { jobs, ..PrometheusOptions::default() });
+    let instance = exporters[0].address().to_string();
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/postgres_dropin/selectors.txt")).unwrap();
+    let text = text.replace("$instance", &instance).replace("$datname", "shop");
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../exporters/postgres/README.md");
+    let readme = fs::read_to_string(readme).unwrap();
+    let (mut seen, mut elsewhere) = (0, Vec::new());
+    let entries = lines(&text);
+    for line in entries.iter().filter(|line| !line.starts_with('[')) {
+        let (selector, ours) = line.split_once(" -> ").map_or((line.as_str(), None), |(theirs, ours)| (theirs, Some(ours)));
+        let wanted = ours.unwrap_or(selector);
+        poll::until(wanted, LIMIT, || (!prometheus.query(wanted).is_empty()).then_some(()));
+        seen += 1;
+        if ours.is_some() {
+            elsewhere.push(selector.split('{').next().unwrap());
+            assert!(prometheus.query(selector).is_empty(), "{selector} is there: take it off the list of those that are not");
+        }
+    }
+    assert!(seen > 80, "{seen}");
+    for name in elsewhere {
+        assert!(readme.contains(&format!("| `{name}` |")), "the README has no row for {name}");
+    }
 }
