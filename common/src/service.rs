@@ -140,6 +140,13 @@ pub trait TargetOptions: DeserializeOwned + Serialize + Default + Clone + fmt::D
     /// What people call the target: address, database; never a secret.
     fn describe(&self) -> String;
 
+    /// True when this is the target that the peer's users call by this address in `/probe?target=`. Nothing is read from
+    /// the text but which of the configured targets is meant.
+    fn is_at(&self, address: &str) -> bool {
+        let _ = address;
+        false
+    }
+
     /// Refuses options that cannot work.
     ///
     /// # Errors

@@ -54,9 +54,15 @@ impl<S: Service> ServiceApp<S> {
     fn target(&self, name: Option<&str>) -> Result<&Arc<Live<S>>, HttpError> {
         match name {
             None => self.targets.first().ok_or_else(|| HttpError::bad_request("no target is configured")),
-            Some(name) => self.targets.iter().find(|live| live.target.name == name).ok_or_else(|| {
-                HttpError::forbidden("this target is not in the configuration: /probe takes the names of configured targets, not addresses")
-            }),
+            Some(name) => {
+                let named = self.targets.iter().find(|live| live.target.name == name);
+                named.or_else(|| self.targets.iter().find(|live| live.target.options.is_at(name))).ok_or_else(|| {
+                    HttpError::forbidden(
+                        "this target is not in the configuration: /probe asks configured targets alone. \
+                         hint: write it below `targets:` in the file of --config.file",
+                    )
+                })
+            }
         }
     }
 

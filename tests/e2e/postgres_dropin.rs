@@ -337,6 +337,39 @@ fn every_name_of_a_collector_is_one_of_ours() {
 }
 
 #[test]
+fn a_probe_by_address_asks_configured_targets_alone() {
+    let (port, (user, word)) = (shared().port(), PLAIN);
+    let folder = TempFolder::new("probe");
+    let secret = folder.write_secret("password", word);
+    let place = format!("host: 127.0.0.1, port: {port}, user: {user}, password_file: {}", secret.display());
+    // The first target is another one, which the variables fill.
+    let exporter = watch(port, &format!("targets: {{main: {{}}, second: {{{place}, database: template1}}}}\n"));
+    let locks = "collect[]=locks&auth_module=any";
+    for target in [format!("127.0.0.1:{port}"), format!("127.0.0.1:{port}/template1"), format!("postgresql://127.0.0.1:{port}/template1")] {
+        let page = exporter.page(&format!("/probe?target={}&{locks}", encode(&target)));
+        assert_eq!(page.value("pg_up", &[]), Some(1.0), "{target}");
+    }
+    // Nobody is connected to that was not written down: this one listens and is never called.
+    let trap = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    trap.set_nonblocking(true).unwrap();
+    let elsewhere = trap.local_addr().unwrap().port();
+    for target in [
+        format!("127.0.0.1:{elsewhere}"),
+        format!("127.0.0.1:{elsewhere}/postgres"),
+        format!("127.0.0.1:{port}@127.0.0.1:{elsewhere}"),
+        format!("127.0.0.1:{port}/template1?host=127.0.0.1&port={elsewhere}"),
+        format!("127.0.0.1:{port}/template1?sslmode=disable"),
+        format!("127.0.0.1:{port}/shop"),
+        format!("{user}:{word}@127.0.0.1:{port}"),
+    ] {
+        let answer = exporter.get(&format!("/probe?target={}&{locks}", encode(&target)));
+        assert_eq!(answer.status, 403, "{target}: {}", answer.text());
+        assert!(answer.text().contains("write it below `targets:`"), "{}", answer.text());
+    }
+    assert_eq!(trap.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+}
+
+#[test]
 fn what_others_dashboards_and_rules_select_is_there() {
     let primary = server(PostgresOptions::default());
     primary.psql("create database shop").unwrap();

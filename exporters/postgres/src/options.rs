@@ -329,6 +329,21 @@ impl TargetOptions for Options {
         format!("{at} database {} as {}", self.database, self.user)
     }
 
+    fn is_at(&self, address: &str) -> bool {
+        let bare = address.strip_prefix("postgresql://").or_else(|| address.strip_prefix("postgres://")).unwrap_or(address);
+        let Ok(Dsn { params }) = dsn::parse_uri(bare) else { return false };
+        let said = |key: &str| params.iter().any(|(name, _)| name == key);
+        let same = |(key, value): &(String, String)| match key.as_str() {
+            "host" => value.eq_ignore_ascii_case(&self.host),
+            "port" => *value == self.port.to_string(),
+            "dbname" => *value == self.database,
+            "user" => *value == self.user,
+            // What else it says would be without effect.
+            _ => false,
+        };
+        said("host") && params.iter().all(same) && (said("port") || self.port == Options::default().port)
+    }
+
     fn validate(&self) -> Result<(), Invalid> {
         if self.host.is_empty() || self.user.is_empty() || self.database.is_empty() || self.port == 0 {
             return Err(Invalid::new("host, port, user and database must not be empty").hint("leave a setting out to get its default"));
@@ -395,6 +410,20 @@ mod tests {
             assert!(e.message.contains("2 servers") && !e.to_string().contains("canary"), "{e}");
             assert!(e.hint.unwrap().contains("/probe?target=one"));
         }
+    }
+
+    #[test]
+    fn a_target_is_known_by_its_address() {
+        let o = Options { host: "Db.example".to_owned(), port: 5433, database: "app".to_owned(), ..Options::default() };
+        for address in ["db.example:5433", "db.example:5433/app", "postgresql://db.example:5433/app", "sage@db.example:5433"] {
+            assert!(o.is_at(address), "{address}");
+        }
+        let others = ["", "app", "db.example", "db.example:5432", "db.example:5433/other", "root@db.example:5433", "x:y@db.example:5433"];
+        for address in others.into_iter().chain(["db.example:5433/app?sslmode=disable", "db.example:5433?hostaddr=10.0.0.1"]) {
+            assert!(!o.is_at(address), "{address}");
+        }
+        assert!(Options { port: 5432, ..o.clone() }.is_at("db.example"));
+        assert!(Options { host: "::1".to_owned(), ..o }.is_at("[::1]:5433"));
     }
 
     #[test]
