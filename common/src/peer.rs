@@ -16,6 +16,8 @@ pub struct Peer {
     pub name: &'static str,
     /// Its flags, in the order of the README.
     pub flags: &'static [Flag],
+    /// Keys of its own configuration file, and what to write instead.
+    pub keys: &'static [(&'static str, &'static str)],
 }
 
 /// One flag of it.
@@ -106,6 +108,12 @@ impl Peer {
         }
         front.append(&mut out);
         Ok(front)
+    }
+
+    /// A refusal of a key that is the peer's, with what to write instead.
+    pub fn explain(&self, error: Invalid) -> Invalid {
+        let key = self.keys.iter().find(|(key, _)| error.message.ends_with(&format!("unknown key `{key}`")));
+        key.map_or_else(|| error.clone(), |(_, instead)| error.clone().hint(*instead))
     }
 
     /// The flag that an argument names, whether it is on, and its value after `=`.
@@ -207,7 +215,7 @@ mod tests {
         Flag { name: "labels", value: true, variable: Some("X_LABELS"), fate: Fate::Refused { unless: "a=b", instead: "write c" } },
         Flag { name: "dump", value: false, variable: None, fate: Fate::Refused { unless: "", instead: "run metrics" } },
     ];
-    const PEER: Peer = Peer { name: "other", flags: FLAGS };
+    const PEER: Peer = Peer { name: "other", flags: FLAGS, keys: &[("logins", "write targets")] };
 
     fn ours(args: &[&str], vars: &[(&str, &str)]) -> Result<Vec<String>, Invalid> {
         let var = |name: &'static str| vars.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
@@ -244,6 +252,12 @@ mod tests {
         for args in [&["--labels=a=b"][..], &["--labels", "a=b"], &["--labels="]] {
             assert_eq!(ours(args, &[]).unwrap(), [""; 0]);
         }
+    }
+
+    #[test]
+    fn keys_of_its_file_are_explained() {
+        let hint = |key: &str| PEER.explain(Invalid::new(format!("x.yml:1:1: unknown key `{key}`")).hint("known here: a")).hint.unwrap();
+        assert_eq!((hint("logins").as_str(), hint("other").as_str()), ("write targets", "known here: a"));
     }
 
     #[test]

@@ -296,7 +296,7 @@ fn configure<S: Service>(
     switches: &[(&'static str, bool)],
 ) -> Result<(ServiceConfig<S>, Vec<Module<S>>), Invalid> {
     let mut config: ServiceConfig<S> = match &common.config_file {
-        Some(path) => config::load(path)?,
+        Some(path) => config::load(path).map_err(|error| S::PEER.map_or(error.clone(), |peer| peer.explain(error)))?,
         None => ServiceConfig::default(),
     };
     if config.targets.0.is_empty() {

@@ -6,7 +6,7 @@ use sage_common::peer::Fate::{Becomes, Only, Refused, Same};
 use sage_common::peer::{Fate, Flag, Peer};
 
 /// See the file.
-pub const PEER: Peer = Peer { name: "postgres_exporter", flags: FLAGS };
+pub const PEER: Peer = Peer { name: "postgres_exporter", flags: FLAGS, keys: &[("auth_modules", TARGETS)] };
 
 const fn switch(name: &'static str, variable: Option<&'static str>, fate: Fate) -> Flag {
     Flag { name, value: false, variable, fate }
@@ -35,6 +35,9 @@ const PREFIX: &str = "leave it out; names are fixed, so that rules and dashboard
 const TIME: &str = "write `modules: {default: {timeout: 30s}}` in the file of --config.file; `scrape_timeout` of Prometheus counts anyway";
 const STATEMENTS: &str = "write `modules: {default: {collectors: {statements: {top: 100}}}}` in the file of --config.file";
 const FILTER: &str = "leave it out: the heaviest statements of all databases and users together are shown; filter by label in the query";
+
+const TARGETS: &str = "write each server below targets, `targets: {db1: {host: db1, user: sage, password_file: FILE}}`; \
+    /probe?target=db1:5432 asks it then";
 
 const FLAGS: &[Flag] = &[
     value(
