@@ -55,6 +55,9 @@ const EXPECTED: [(&str, &str, &str); 12] = [
     ("PostgresMaintenanceOverdue", "db04", "warning"),
 ];
 
+/// What the slow road to db02 may raise besides, when this machine is slow: the login takes longer than its limit.
+const BESIDES: [(&str, &str); 1] = [("SageServiceDown", "db02")];
+
 /// How some of them name what their labels leave out: the alert is one for the instance, its text asks for the worst.
 const TOLD: [(&str, &str); 8] = [
     ("PostgresDeadlocks", "in the database postgres."),
@@ -196,6 +199,7 @@ fn every_alert_fires_on_a_real_fault_and_ends_with_it() {
     db03.psql("select pg_reload_conf(); create table kept(); select pg_switch_wal()").unwrap();
     let calm = poll::within(ALL, || alerts(&prometheus, FIRING).is_empty().then_some(()));
     assert!(calm.is_some(), "these do not end: {:?}", alerts(&prometheus, FIRING).into_keys());
-    let ever: BTreeSet<_> = alerts(&prometheus, EVER).into_keys().collect();
+    let besides = named(BESIDES);
+    let ever: BTreeSet<_> = alerts(&prometheus, EVER).into_keys().filter(|pair| !besides.contains(pair)).collect();
     assert_eq!(ever, expected, "something else fired, or one was not seen");
 }
