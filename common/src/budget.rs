@@ -5,7 +5,7 @@
 //! connection of ours.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,9 +25,16 @@ pub struct Budget<S: Service> {
     wanted: AtomicUsize,
 }
 
-/// The session kept between scrapes, and the target that it belongs to.
+/// The session kept between scrapes, and whose it is.
 struct Warm<S: Service> {
-    held: Option<(String, S::Session)>,
+    held: Option<(Arc<Owner>, S::Session)>,
+}
+
+/// One target as one configuration has it. After a reload, a target of the same name with other settings is another owner.
+#[derive(Default)]
+pub struct Owner {
+    /// It is configured no more: nothing is kept for it.
+    left: AtomicBool,
 }
 
 impl<S: Service> Default for Budget<S> {
@@ -50,23 +57,26 @@ impl<S: Service> Default for Budgets<S> {
 impl<S: Service> Budgets<S> {
     /// The budget of a server, the same one for all who share its key.
     pub fn of(&self, key: String) -> Arc<Budget<S>> {
-        Arc::clone(self.by_server.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default())
+        let mut by_server = self.by_server.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those of targets that are configured no more.
+        by_server.retain(|_, budget| Arc::strong_count(budget) > 1);
+        Arc::clone(by_server.entry(key).or_default())
     }
 }
 
 impl<S: Service> Budget<S> {
     /// Waits for slot 1. A session that another target left there is closed first.
-    pub async fn warm(&self, target: &str) -> Lease<S> {
+    pub async fn warm(&self, target: &Arc<Owner>) -> Lease<S> {
         let mut slot = Arc::clone(&self.warm).lock_owned().await;
         let session = match slot.held.take() {
-            Some((owner, session)) if owner == target && S::usable(&session) => Some(session),
+            Some((owner, session)) if Arc::ptr_eq(&owner, target) && S::usable(&session) => Some(session),
             Some((_, session)) => {
                 S::close(session).await;
                 None
             }
             None => None,
         };
-        Lease { slot: Some(slot), session, target: target.to_owned() }
+        Lease { slot: Some(slot), session, owner: Arc::clone(target) }
     }
 
     /// Waits for slot 2.
@@ -93,6 +103,16 @@ impl<S: Service> Budget<S> {
         self.wanted.load(Ordering::Relaxed) > 0
     }
 
+    /// Logs out the session that is kept for `target`, which is configured no more, when no scrape uses it any longer.
+    pub async fn retire(&self, target: &Owner) {
+        target.left.store(true, Ordering::Release);
+        let mut slot = self.warm.lock().await;
+        let held = slot.held.take_if(|(owner, _)| std::ptr::eq(Arc::as_ptr(owner), target));
+        if let Some((_, session)) = held {
+            S::close(session).await;
+        }
+    }
+
     /// Logs out the kept session, unless a scrape has it: that one is cut off with the exporter.
     pub async fn close(&self) {
         let held = self.warm.try_lock().ok().and_then(|mut slot| slot.held.take());
@@ -115,7 +135,7 @@ const ENDING: Duration = Duration::from_millis(1200);
 pub struct Lease<S: Service> {
     slot: Option<OwnedMutexGuard<Warm<S>>>,
     session: Option<S::Session>,
-    target: String,
+    owner: Arc<Owner>,
 }
 
 impl<S: Service> Lease<S> {
@@ -146,8 +166,11 @@ impl<S: Service> Lease<S> {
 
     /// Gives the slot back with its session, to be used by the next scrape.
     pub fn finish(mut self) {
+        if self.owner.left.load(Ordering::Acquire) {
+            return;
+        }
         if let (Some(slot), Some(session)) = (self.slot.as_mut(), self.session.take()) {
-            slot.held = Some((std::mem::take(&mut self.target), session));
+            slot.held = Some((Arc::clone(&self.owner), session));
         }
     }
 

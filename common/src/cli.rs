@@ -25,6 +25,9 @@ pub struct CommonFlags {
     /// Let other machines read the metrics without TLS or without a password
     #[arg(long = "web.insecure", global = true)]
     pub web_insecure: bool,
+    /// Let `POST /-/reload` read the configuration anew; SIGHUP always does
+    #[arg(long = "web.enable-lifecycle", global = true)]
+    pub web_enable_lifecycle: bool,
     /// Path of the metrics
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", global = true)]
     pub telemetry_path: String,

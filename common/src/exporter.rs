@@ -10,14 +10,15 @@ use tokio::sync::watch;
 use crate::app::{App, Section};
 use crate::catalogue;
 use crate::check::Verdict;
-use crate::cli::{self, Cli, Command, CommonFlags};
+use crate::cli::{self, Cli, Command, CommonFlags, Switches};
 use crate::collector::About;
 use crate::command::{self, Failure};
 use crate::deadline::Deadline;
 use crate::error::Invalid;
 use crate::http::{Site, server};
-use crate::os;
+use crate::os::{self, signal::Wish};
 use crate::peer::Peer;
+use crate::reload::{Current, InForce};
 use crate::service::Meta;
 use crate::web::{self, Web};
 
@@ -53,6 +54,17 @@ pub trait Program: App + Sized {
     /// # Errors
     /// What is wrong in flags, environment or file.
     fn load(common: &CommonFlags, flags: &Self::Flags, switches: &[(&'static str, bool)]) -> Result<Self, Invalid>;
+
+    /// As `load`, for the exporter that is to take the place of this one: it goes on with what has not changed.
+    ///
+    /// # Errors
+    /// As `load`; then this one has not changed.
+    fn load_after(&self, common: &CommonFlags, flags: &Self::Flags, switches: &[(&'static str, bool)]) -> Result<Self, Invalid> {
+        Self::load(common, flags, switches)
+    }
+
+    /// `next` has taken the place of this one: ends what it does not go on with, and says what has changed.
+    fn hand_over(&self, next: &Self) -> String;
 
     /// True for an own command that tells its progress in the log.
     fn logs(command: &Self::Command) -> bool;
@@ -92,18 +104,18 @@ pub fn run<P: Program>() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return complain(&Invalid::new(format!("cannot start the runtime: {error}")), FAILURE),
     };
-    let code = runtime.block_on(dispatch::<P>(cli, &switches));
+    let code = runtime.block_on(dispatch::<P>(cli, switches));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     code
 }
 
-async fn dispatch<P: Program>(cli: Cli<P::Flags, P::Command>, switches: &[(&'static str, bool)]) -> ExitCode {
-    let load = || P::load(&cli.common, &cli.own, switches);
-    match cli.command.unwrap_or(Command::Run) {
-        Command::Run => match load() {
-            Ok(app) => serve(app, &cli.common).await,
-            Err(error) => complain(&error, BAD_CONFIG),
-        },
+async fn dispatch<P: Program>(cli: Cli<P::Flags, P::Command>, switches: Switches) -> ExitCode {
+    let Some(command) = cli.command.filter(|command| !matches!(command, Command::Run)) else {
+        return serve::<P>(cli.common, cli.own, switches).await;
+    };
+    let load = || P::load(&cli.common, &cli.own, &switches);
+    match command {
+        Command::Run => ExitCode::from(FINE),
         Command::Check { json, timeout } => match load() {
             Ok(app) => check(&app, json, Deadline::after(timeout.0)).await,
             Err(error) => complain(&error, CHECK_BAD_CONFIG),
@@ -130,7 +142,7 @@ async fn dispatch<P: Program>(cli: Cli<P::Flags, P::Command>, switches: &[(&'sta
             }
         }
         Command::Version => say(&format!("sage-{}-exporter {}\n", P::META.name, P::META.version)),
-        Command::Own(own) => match P::own(own, &cli.common, &cli.own, switches).await {
+        Command::Own(own) => match P::own(own, &cli.common, &cli.own, &switches).await {
             Ok(()) => ExitCode::from(FINE),
             Err(Failure::Config(error)) => complain(&error, BAD_CONFIG),
             Err(Failure::Failed(error)) => complain(&Invalid { message: error.to_string(), hint: error.hint }, FAILURE),
@@ -155,7 +167,7 @@ async fn check(app: &impl App, json: bool, deadline: Deadline) -> ExitCode {
     })
 }
 
-async fn serve<P: Program>(app: P, common: &CommonFlags) -> ExitCode {
+async fn serve<P: Program>(common: CommonFlags, flags: P::Flags, switches: Switches) -> ExitCode {
     if !common.telemetry_path.starts_with('/')
         || common.telemetry_path.starts_with("/-/")
         || matches!(common.telemetry_path.as_str(), "/" | "/probe" | "/scrape")
@@ -165,6 +177,10 @@ async fn serve<P: Program>(app: P, common: &CommonFlags) -> ExitCode {
     }
     let web = match Web::load(common.web_config()) {
         Ok(web) => Arc::new(web),
+        Err(error) => return complain(&error, BAD_CONFIG),
+    };
+    let current = match Current::<P>::load(common.clone(), flags, switches, Arc::clone(&web)) {
+        Ok(current) => Arc::new(current),
         Err(error) => return complain(&error, BAD_CONFIG),
     };
     let addresses =
@@ -185,20 +201,22 @@ async fn serve<P: Program>(app: P, common: &CommonFlags) -> ExitCode {
         }
         tracing::info!(address = %at, path = common.telemetry_path, version = P::META.version, "listening");
     }
-    let app = Arc::new(app);
-    let site = Site::new(Arc::clone(&app) as Arc<dyn App>, common.telemetry_path.clone(), common.max_requests, Arc::clone(&web));
-    let site = Arc::new(site);
+    let mut signals = os::signal::Signals::default();
+    let site = Arc::new(Site::new(Arc::clone(&current) as Arc<dyn InForce>, &common, Arc::clone(&web)));
     let (stop, stopped) = watch::channel(false);
     let serving = tokio::spawn(server::serve(site, listeners, stopped));
     os::notify::ready();
     let watchdog = tokio::spawn(os::notify::watchdog());
     let web = tokio::spawn(async move { web.watch().await });
-    os::signal::stop_requested().await;
+    while signals.next().await == Wish::Reload {
+        // Refused or not, the log says so.
+        let _ = current.reload();
+    }
     tracing::info!("stopping");
     os::notify::stopping();
     stop.send_replace(true);
     let ended = serving.await;
-    app.close().await;
+    current.app().close().await;
     watchdog.abort();
     web.abort();
     ExitCode::from(if ended.is_ok() { FINE } else { FAILURE })

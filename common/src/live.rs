@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::budget::Budget;
+use crate::budget::{Budget, Owner};
 use crate::login::LastLogin;
 use crate::report::Journal;
 use crate::service::{Service, Target};
@@ -17,6 +17,8 @@ pub struct Live<S: Service> {
     pub target: Target<S>,
     /// Its server's connection budget.
     pub budget: Arc<Budget<S>>,
+    /// Under what it holds the budget's warm session.
+    pub owner: Arc<Owner>,
     /// The last fresh login.
     pub login: LastLogin,
     /// The last write of the write probe.

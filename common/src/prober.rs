@@ -298,6 +298,10 @@ impl<P: Prober> Program for ProbeApp<P> {
         Ok(Self { modules, flight: Flight::default(), config, flags: flags.clone(), offset: common.timeout_offset.0 })
     }
 
+    fn hand_over(&self, next: &Self) -> String {
+        format!("modules: {} before, {} now", self.modules.len(), next.modules.len())
+    }
+
     fn logs(command: &NoCommands) -> bool {
         match *command {}
     }

@@ -77,7 +77,7 @@ struct Remote {
 
 async fn remote<S: Service>(live: &Live<S>, module: &Arc<Module<S>>, entries: &[&Entry<S>], deadline: Deadline) -> Remote {
     let mut out = Remote::default();
-    let Ok(mut lease) = deadline.run(live.budget.warm(&live.target.name)).await else {
+    let Ok(mut lease) = deadline.run(live.budget.warm(&live.owner)).await else {
         let error = CollectError::new(ErrorKind::Overloaded, "another scrape held the connection until the time was over")
             .hint("let scrapes that ask for different collectors come less often, or raise the scrape timeout");
         out.fail(entries, &error);

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use crate::put;
+use crate::reload::Loaded;
 use crate::service::Meta;
 use crate::sink::Sink;
 use crate::web::Reload;
@@ -15,7 +16,7 @@ use crate::web::Reload;
 crate::metrics! {
     /// Always 1; tells which exporter, version and revision runs.
     BUILD_INFO: Gauge "sage_build_info" [exporter, version, revision];
-    /// 1 when the last load of the configuration succeeded.
+    /// 1 when the last load of the configuration (at start, by SIGHUP or /-/reload) succeeded; 0: the one before stays in force.
     RELOAD_SUCCESS: Gauge "sage_config_last_reload_success" [];
     /// When the configuration in use was loaded, as a Unix time.
     RELOAD_TIME: Gauge "sage_config_last_reload_timestamp_seconds" [];
@@ -68,12 +69,12 @@ impl Answers {
 }
 
 /// Writes the exporter's own metrics.
-pub fn write(meta: &Meta, loaded: SystemTime, web: Option<Reload>, answers: &Answers, out: &mut Sink) {
+pub fn write(meta: &Meta, loaded: Loaded, web: Option<Reload>, answers: &Answers, out: &mut Sink) {
     // Set by packagers; a build from a plain checkout has none.
     let revision = option_env!("SAGE_REVISION").unwrap_or("unknown");
     put!(out, BUILD_INFO { exporter: meta.name, version: meta.version, revision } = 1);
-    put!(out, RELOAD_SUCCESS {} = 1);
-    put!(out, RELOAD_TIME {} = loaded.duration_since(SystemTime::UNIX_EPOCH).ok());
+    put!(out, RELOAD_SUCCESS {} = u8::from(loaded.success));
+    put!(out, RELOAD_TIME {} = loaded.at.duration_since(SystemTime::UNIX_EPOCH).ok());
     if let Some(web) = web {
         put!(out, WEB_SUCCESS {} = u8::from(web.success));
         put!(out, WEB_TIME {} = web.loaded.duration_since(SystemTime::UNIX_EPOCH).ok());
@@ -123,7 +124,8 @@ mod tests {
         answers.count(200);
         answers.count(999);
         let web = Reload { success: true, loaded: SystemTime::now(), not_after: Some(SystemTime::now()) };
-        write(&Meta { name: "x", product: "X", port: 1, version: "0", members: "" }, SystemTime::now(), Some(web), &answers, &mut out);
+        let loaded = Loaded { success: true, at: SystemTime::now() };
+        write(&Meta { name: "x", product: "X", port: 1, version: "0", members: "" }, loaded, Some(web), &answers, &mut out);
         out.settle();
         let text = String::from_utf8(crate::expo::write(&out, crate::expo::Format::Text)).unwrap();
         assert!(text.contains("sage_http_requests_total{code=\"200\"} 1\n"), "{text}");

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -145,6 +146,11 @@ pub trait TargetOptions: DeserializeOwned + Serialize + Default + Clone + fmt::D
     fn is_at(&self, address: &str) -> bool {
         let _ = address;
         false
+    }
+
+    /// Files that are read once, when the target starts: with another content, a reload starts the target anew.
+    fn files(&self) -> Vec<PathBuf> {
+        Vec::new()
     }
 
     /// Refuses options that cannot work.

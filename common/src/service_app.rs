@@ -20,12 +20,11 @@ use crate::flight::Flight;
 use crate::live::Live;
 use crate::module::Module;
 use crate::peer::Peer;
-use crate::report::{self, Failure, Journal, Report, Status};
+use crate::report::{self, Failure, Report, Status};
+use crate::running::{Running, written};
 use crate::scrape::scrape;
-use crate::service::{Meta, Service, Target, TargetOptions};
+use crate::service::{Meta, Service, TargetOptions as _};
 use crate::sink::{NO_LIMIT, Sink};
-use crate::tasks::Tasks;
-use crate::timer::Timer;
 use crate::walk;
 use crate::write;
 
@@ -35,13 +34,11 @@ const DEFAULT: &str = "default";
 /// An exporter of product `S` with its configuration loaded.
 pub struct ServiceApp<S: Service> {
     config: ServiceConfig<S>,
-    targets: Vec<Arc<Live<S>>>,
+    targets: Vec<Arc<Running<S>>>,
     modules: BTreeMap<String, Arc<Module<S>>>,
+    budgets: Arc<Budgets<S>>,
     flight: Flight<Key, Arc<Sink>>,
     offset: Duration,
-    /// Walks and write probes of the targets. Like all background work they are owned here and end with the configuration.
-    rounds: Tasks,
-    _tasks: Tasks,
 }
 
 /// Longest question for advice.
@@ -51,12 +48,34 @@ const ADVICE_LIMIT: Duration = Duration::from_secs(2);
 type Key = (String, String, Vec<usize>);
 
 impl<S: Service> ServiceApp<S> {
+    /// Loads the configuration. What is the same as `before` is taken from there.
+    fn make(common: &CommonFlags, flags: &S::Flags, switches: &[(&'static str, bool)], before: Option<&Self>) -> Result<Self, Invalid> {
+        let (config, made) = configure::<S>(common, flags, switches)?;
+        let text = |config: &ServiceConfig<S>, name: &str| config.modules.0.iter().find(|(n, _)| n == name).and_then(|(_, m)| written(m));
+        let mut modules = BTreeMap::new();
+        for module in made {
+            let known =
+                before.and_then(|app| app.modules.get(&module.name).filter(|m| text(&app.config, &m.name) == text(&config, &m.name)));
+            modules.insert(module.name.clone(), known.cloned().unwrap_or_else(|| Arc::new(module)));
+        }
+        let budgets = before.map_or_else(Arc::default, |app| Arc::clone(&app.budgets));
+        let mut targets = Vec::new();
+        for (name, options) in &config.targets.0 {
+            let known = before.and_then(|app| app.targets.iter().find(|target| target.is_as(name, options)));
+            targets.push(match known {
+                Some(target) => Arc::clone(target),
+                None => Arc::new(Running::start(name, options, &budgets)?),
+            });
+        }
+        Ok(Self { config, targets, modules, budgets, flight: Flight::default(), offset: common.timeout_offset.0 })
+    }
+
     fn target(&self, name: Option<&str>) -> Result<&Arc<Live<S>>, HttpError> {
         match name {
-            None => self.targets.first().ok_or_else(|| HttpError::bad_request("no target is configured")),
+            None => self.lives().next().ok_or_else(|| HttpError::bad_request("no target is configured")),
             Some(name) => {
-                let named = self.targets.iter().find(|live| live.target.name == name);
-                named.or_else(|| self.targets.iter().find(|live| live.target.options.is_at(name))).ok_or_else(|| {
+                let named = self.lives().find(|live| live.target.name == name);
+                named.or_else(|| self.lives().find(|live| live.target.options.is_at(name))).ok_or_else(|| {
                     HttpError::forbidden(
                         "this target is not in the configuration: /probe asks configured targets alone. \
                          hint: write it below `targets:` in the file of --config.file",
@@ -64,6 +83,10 @@ impl<S: Service> ServiceApp<S> {
                 })
             }
         }
+    }
+
+    fn lives(&self) -> impl Iterator<Item = &Arc<Live<S>>> {
+        self.targets.iter().map(|target| &target.live)
     }
 
     fn module(&self, name: Option<&str>) -> Result<&Arc<Module<S>>, HttpError> {
@@ -114,7 +137,7 @@ impl<S: Service> ServiceApp<S> {
 
 /// What the product would warn of, over the session that the scrape has left.
 async fn advice<S: Service>(live: &Live<S>, deadline: Deadline) -> Vec<Advice> {
-    let mut lease = live.budget.warm(&live.target.name).await;
+    let mut lease = live.budget.warm(&live.owner).await;
     let Some(session) = lease.session() else { return Vec::new() };
     let found = match deadline.slice(ADVICE_LIMIT).run(S::advise(session)).await {
         Ok(Ok(advice)) => Ok(advice),
@@ -161,7 +184,7 @@ impl<S: Service> App for ServiceApp<S> {
                 login.error.map_or_else(|| format!("login worked {ago} s ago"), |kind| format!("login failed {ago} s ago: {kind}"))
             }
         };
-        self.targets.iter().map(|live| (format!("{}: {}", live.target.name, live.target.options.describe()), state(live))).collect()
+        self.lives().map(|live| (format!("{}: {}", live.target.name, live.target.options.describe()), state(live))).collect()
     }
 
     fn check(&self, deadline: Deadline) -> BoxFuture<'_, CheckResult> {
@@ -170,7 +193,7 @@ impl<S: Service> App for ServiceApp<S> {
                 return CheckResult::default();
             };
             // Both are done here, in front; one more would be in the middle of a session when the command ends.
-            self.rounds.end();
+            self.targets.iter().for_each(|target| target.rounds.end());
             let enabled: Vec<usize> = module.entries.iter().enumerate().filter(|(_, e)| e.enabled).map(|(i, _)| i).collect();
             let timed: Vec<usize> = enabled.iter().copied().filter(|i| module.entries.get(*i).is_some_and(|e| e.every.is_some())).collect();
             // The walk's results are part of the page only when they are there: run it first, if the server lets us in.
@@ -199,7 +222,7 @@ impl<S: Service> App for ServiceApp<S> {
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        futures_util::future::join_all(self.targets.iter().map(|live| live.budget.close())).map(drop).boxed()
+        futures_util::future::join_all(self.lives().map(|live| live.budget.close())).map(drop).boxed()
     }
 }
 
@@ -251,27 +274,28 @@ impl<S: Service> Program for ServiceApp<S> {
     }
 
     fn load(common: &CommonFlags, flags: &S::Flags, switches: &[(&'static str, bool)]) -> Result<Self, Invalid> {
-        let (config, modules) = configure::<S>(common, flags, switches)?;
-        let modules = modules.into_iter().map(|module| (module.name.clone(), Arc::new(module))).collect();
-        let (tasks, rounds, budgets) = (Tasks::default(), Tasks::default(), Budgets::default());
-        let mut targets = Vec::new();
-        for (name, options) in &config.targets.0 {
-            let live = Arc::new(Live {
-                budget: budgets.of(options.budget_key()),
-                target: Target { name: name.clone(), options: options.clone(), state: S::start(name, options, &tasks)? },
-                login: Default::default(),
-                write: Default::default(),
-                timer: Timer::default(),
-                walk: Default::default(),
-                journal: Journal::default(),
-            });
-            let walked = Arc::clone(&live);
-            rounds.keep("walk", move || walk::walk(Arc::clone(&walked)));
-            let written = Arc::clone(&live);
-            rounds.keep("write", move || write::keep(Arc::clone(&written)));
-            targets.push(live);
-        }
-        Ok(Self { config, targets, modules, flight: Flight::default(), offset: common.timeout_offset.0, rounds, _tasks: tasks })
+        Self::make(common, flags, switches, None)
+    }
+
+    fn load_after(&self, common: &CommonFlags, flags: &S::Flags, switches: &[(&'static str, bool)]) -> Result<Self, Invalid> {
+        Self::make(common, flags, switches, Some(self))
+    }
+
+    fn hand_over(&self, next: &Self) -> String {
+        let has = |app: &Self, target: &Arc<Running<S>>| app.targets.iter().any(|other| Arc::ptr_eq(other, target));
+        let (kept, new): (Vec<_>, Vec<_>) = next.targets.iter().partition(|target| has(self, target));
+        let gone: Vec<_> = self.targets.iter().filter(|target| !has(next, target)).collect();
+        kept.iter().for_each(|target| target.adopt(&next.modules));
+        gone.iter().for_each(|target| target.leave());
+        let same = |(name, module): &(&String, &Arc<Module<S>>)| self.modules.get(*name).is_some_and(|before| Arc::ptr_eq(before, module));
+        let modules = next.modules.iter().filter(same).count();
+        format!(
+            "targets: {} as before, {} started, {} ended; modules: {modules} as before, {} new or changed",
+            kept.len(),
+            new.len(),
+            gone.len(),
+            next.modules.len() - modules
+        )
     }
 
     fn logs(command: &S::Command) -> bool {

@@ -117,6 +117,17 @@ impl<S: Service> Timer<S> {
         self.inner().cells.retain(|(m, _, member), _| m != module || member.as_deref().is_none_or(|member| members.contains(member)));
     }
 
+    /// Goes on with the modules of another configuration: what is gone is forgotten, and a changed module starts anew with
+    /// the next scrape that asks for it.
+    pub(crate) fn adopt(&self, modules: &BTreeMap<String, Arc<Module<S>>>) {
+        let mut inner = self.inner();
+        inner.modules.retain(|name, used| modules.get(name).is_some_and(|module| Arc::ptr_eq(module, &used.module)));
+        let runs = |module: &Module<S>, name: &str| module.entries.iter().any(|entry| entry.enabled && entry.about.name == name);
+        inner.cells.retain(|(module, name, _), _| modules.get(module).is_some_and(|module| runs(module, name)));
+        drop(inner);
+        self.wake.notify_one();
+    }
+
     /// Forgets that Database collectors failed as a whole: the server lets us in again, and each member tells for itself.
     pub(crate) fn let_in(&self, module: &str, entries: &[&Entry<S>]) {
         let whole = |name: &str| entries.iter().any(|e| e.about.name == name && e.about.scope == Scope::Database);

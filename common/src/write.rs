@@ -85,6 +85,12 @@ impl LastWrite {
         }
     }
 
+    /// Nobody asks any more, until a scrape does again: the configuration has changed.
+    pub fn forget(&self) {
+        self.inner().asked = None;
+        self.wake.notify_one();
+    }
+
     /// When the next write is due; `None` while nobody asks.
     fn due(&self) -> Option<Instant> {
         let inner = self.inner();
@@ -178,7 +184,7 @@ async fn late<S: Service>(live: &Live<S>, phases: &Phases, session: S::Session) 
 /// `cancel` the server is told once more to end it.
 async fn look<S: Service>(live: &Live<S>, backend: u64, cancel: bool) -> Option<Option<ErrorKind>> {
     let deadline = Deadline::after(LOOK_LIMIT);
-    let mut lease = deadline.run(live.budget.warm(&live.target.name)).await.ok()?;
+    let mut lease = deadline.run(live.budget.warm(&live.owner)).await.ok()?;
     let answer = match lease.session() {
         Some(session) => deadline.run(S::lingers(session, backend, cancel)).await,
         None => return None,

@@ -29,6 +29,19 @@ pub fn binary(name: &str) -> PathBuf {
     path
 }
 
+/// The binaries of all exporters of the workspace, from the folders of `exporters/`.
+///
+/// # Panics
+/// When there is no such folder.
+pub fn all() -> Vec<String> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../exporters");
+    let entries = std::fs::read_dir(folder).expect("the exporters").flatten().filter(|entry| entry.path().join("Cargo.toml").is_file());
+    let mut names: Vec<String> = entries.map(|entry| format!("sage-{}-exporter", entry.file_name().to_string_lossy())).collect();
+    assert!(!names.is_empty(), "no exporter in {folder}");
+    names.sort();
+    names
+}
+
 /// Runs a command of a binary (`check`, `metrics`, `version`...) to its end with a clean environment.
 ///
 /// # Panics

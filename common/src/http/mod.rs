@@ -1,8 +1,8 @@
-//! Routes: `/`, `/metrics`, `/probe` (also as `/scrape`, the path of some replaced exporters), `/-/healthy`, `/-/ready`;
-//! everything else is 404.
+//! Routes: `/`, `/metrics`, `/probe` (also as `/scrape`, the path of some replaced exporters), `/-/healthy`, `/-/ready`,
+//! `/-/reload`; everything else is 404.
 //!
-//! A sick target is data: the answer is 200. 400, 403, 405 and 503 are about the request and the load, 500 only about
-//! bugs of ours. No route shows a secret, runs a profile or serves a file. Who may ask is judged before anything is
+//! A sick target is data: the answer is 200. 400, 403, 405 and 503 are about the request and the load, 500 about
+//! bugs of ours, and about a configuration that was to be loaded and is refused. No route shows a secret, runs a profile or serves a file. Who may ask is judged before anything is
 //! looked up (`web`), `/-/healthy` excepted: service managers and load balancers have no password, and it tells nothing.
 
 pub mod clock;
@@ -13,7 +13,6 @@ pub mod server;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -22,9 +21,11 @@ use hyper::header::{ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TY
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::sync::{Semaphore, watch};
 
-use crate::app::{App, Ask, TIMEOUT_HEADER};
+use crate::app::{Ask, TIMEOUT_HEADER};
+use crate::cli::CommonFlags;
 use crate::error::HttpError;
 use crate::expo;
+use crate::reload::InForce;
 use crate::report::write_dropped;
 use crate::selfmon::{self, Answers};
 use crate::sink::Sink;
@@ -34,23 +35,23 @@ type Answer = Response<Full<Bytes>>;
 
 /// What all requests of one exporter share.
 pub struct Site {
-    app: Arc<dyn App>,
+    current: Arc<dyn InForce>,
+    lifecycle: bool,
     telemetry_path: String,
     scrapes: Semaphore,
-    loaded: SystemTime,
     answers: Answers,
     stopping: AtomicBool,
     web: Arc<Web>,
 }
 
 impl Site {
-    /// A site that shows metrics at `telemetry_path` and answers `max_requests` scrapes at once, to those that `web` lets in.
-    pub fn new(app: Arc<dyn App>, telemetry_path: String, max_requests: usize, web: Arc<Web>) -> Self {
+    /// A site with these flags, for those that `web` lets in.
+    pub fn new(current: Arc<dyn InForce>, flags: &CommonFlags, web: Arc<Web>) -> Self {
         Self {
-            app,
-            telemetry_path,
-            scrapes: Semaphore::new(max_requests),
-            loaded: SystemTime::now(),
+            current,
+            lifecycle: flags.web_enable_lifecycle,
+            telemetry_path: flags.telemetry_path.clone(),
+            scrapes: Semaphore::new(flags.max_requests),
             answers: Answers::default(),
             stopping: AtomicBool::new(false),
             web,
@@ -106,6 +107,9 @@ impl Site {
 
     async fn route<B>(&self, request: Request<B>) -> Result<Answer, HttpError> {
         let path = request.uri().path();
+        if path == "/-/reload" {
+            return self.reload(request.method());
+        }
         let metrics = path == self.telemetry_path;
         if !metrics && !matches!(path, "/" | "/probe" | "/scrape" | "/-/healthy" | "/-/ready") {
             return Err(HttpError { status: 404, message: format!("nothing is served here; metrics are at {}", self.telemetry_path) });
@@ -121,7 +125,22 @@ impl Site {
             "/-/ready" if self.stopping.load(Ordering::Relaxed) => Err(HttpError { status: 503, message: "stopping".to_owned() }),
             "/-/ready" => Ok(plain(StatusCode::OK, "ready\n")),
             "/-/healthy" => Ok(plain(StatusCode::OK, "healthy\n")),
-            _ => Ok(html(landing::page(self.app.as_ref(), &self.telemetry_path))),
+            _ => Ok(html(landing::page(self.current.app().as_ref(), &self.telemetry_path))),
+        }
+    }
+
+    fn reload(&self, method: &Method) -> Result<Answer, HttpError> {
+        if !self.lifecycle {
+            return Err(HttpError::forbidden("reload by HTTP is off. hint: start with --web.enable-lifecycle, or send SIGHUP"));
+        }
+        if method != Method::POST && method != Method::PUT {
+            let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "only POST and PUT\n");
+            answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST, PUT"));
+            return Ok(answer);
+        }
+        match self.current.reload() {
+            Ok(()) => Ok(plain(StatusCode::OK, "reloaded\n")),
+            Err(error) => Err(HttpError { status: 500, message: format!("the last good configuration stays in force: {error}") }),
         }
     }
 
@@ -135,10 +154,11 @@ impl Site {
         let Ok(_permit) = self.scrapes.try_acquire() else {
             return Err(HttpError { status: 503, message: "too many scrapes at once (--web.max-requests)".to_owned() });
         };
-        let mut page = if own { self.app.metrics(ask).await? } else { self.app.probe(ask).await? };
+        let app = self.current.app();
+        let mut page = if own { app.metrics(ask).await? } else { app.probe(ask).await? };
         page.lift_limit();
         if own {
-            selfmon::write(self.app.meta(), self.loaded, self.web.reload(), &self.answers, &mut page);
+            selfmon::write(app.meta(), self.current.loaded(), self.web.reload(), &self.answers, &mut page);
         }
         page.settle();
         if !page.dropped().is_empty() {

@@ -14,6 +14,12 @@ mod imp {
         tell(&[NotifyState::Ready]);
     }
 
+    pub(super) fn reloading() {
+        // systemd tells by the time whether this answers its own signal.
+        let Ok(now) = NotifyState::monotonic_usec_now() else { return };
+        tell(&[NotifyState::Reloading, now]);
+    }
+
     pub(super) fn stopping() {
         tell(&[NotifyState::Stopping]);
     }
@@ -31,6 +37,7 @@ mod imp {
 #[cfg(not(unix))]
 mod imp {
     pub(super) fn ready() {}
+    pub(super) fn reloading() {}
     pub(super) fn stopping() {}
     pub(super) async fn watchdog() {}
 }
@@ -38,6 +45,11 @@ mod imp {
 /// The listeners are bound and the configuration is loaded.
 pub fn ready() {
     imp::ready();
+}
+
+/// The configuration is read anew; `ready` ends that (`Type=notify-reload`).
+pub fn reloading() {
+    imp::reloading();
 }
 
 /// The exporter is about to stop.

@@ -19,7 +19,7 @@ pub mod users;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use hyper::HeaderMap;
@@ -231,24 +231,41 @@ impl Web {
     /// Looks at the files for ever and takes what has changed; returns at once where there is no file.
     pub async fn watch(&self) {
         let Some(path) = &self.path else { return };
-        let mut taken = std::mem::take(&mut *self.taken.lock().unwrap_or_else(PoisonError::into_inner));
         let mut before = Seen::new();
         let mut tick = tokio::time::interval(LOOK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
-            let files: Vec<_> = taken.iter().map(|(file, _)| file.clone()).collect();
+            let files: Vec<_> = self.taken().iter().map(|(file, _)| file.clone()).collect();
             let now = look(&files);
+            let changed = *self.taken() != now;
             // A certificate is written before its key: what changes is taken when it has stopped changing.
-            if now != taken && now == before {
-                taken = keep(self.take(path), &now);
+            if changed && now == before {
+                // Refused or not, log and series say so.
+                let _ = self.take(path, &now);
             }
             before = now;
         }
     }
 
-    /// Loads the file anew, or tells why not.
-    fn take(&self, path: &Path) -> Vec<PathBuf> {
+    /// Takes the files at once, where they have changed or were refused.
+    ///
+    /// # Errors
+    /// What is wrong; the last good configuration stays in force.
+    pub fn again(&self) -> Result<(), Invalid> {
+        let Some(path) = &self.path else { return Ok(()) };
+        let files: Vec<_> = self.taken().iter().map(|(file, _)| file.clone()).collect();
+        let now = look(&files);
+        let same = *self.taken() == now && self.last.lock().unwrap_or_else(PoisonError::into_inner).0;
+        if same { Ok(()) } else { self.take(path, &now) }
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Seen> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Loads the file anew, or tells why not; `now` is what the files held before.
+    fn take(&self, path: &Path, now: &Seen) -> Result<(), Invalid> {
         let (result, files) = match load(path) {
             Ok((rules, files)) => match rules.exposed().filter(|_| self.guarded.load(Ordering::Relaxed)) {
                 Some(missing) => (Err(Invalid::new(format!("{}: other machines reach this port, {missing}", path.display()))), files),
@@ -256,24 +273,26 @@ impl Web {
             },
             Err((error, files)) => (Err(error), files),
         };
+        *self.taken() = keep(files, now);
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match result {
             Ok(rules) => {
                 *last = (true, SystemTime::now());
                 self.rules.send_replace(Arc::new(rules));
                 tracing::info!(file = %path.display(), "the web configuration has changed and is in force");
+                Ok(())
             }
             Err(error) => {
                 last.0 = false;
-                let hint = error.hint.unwrap_or_default();
+                let hint = error.hint.as_deref().unwrap_or_default();
                 tracing::warn!(
                     error = error.message,
                     hint,
                     "the web configuration has changed and is refused; the last good one stays in force"
                 );
+                Err(error)
             }
         }
-        files
     }
 }
 

@@ -344,6 +344,10 @@ impl TargetOptions for Options {
         said("host") && params.iter().all(same) && (said("port") || self.port == Options::default().port)
     }
 
+    fn files(&self) -> Vec<PathBuf> {
+        self.custom_queries.iter().cloned().collect()
+    }
+
     fn validate(&self) -> Result<(), Invalid> {
         if self.host.is_empty() || self.user.is_empty() || self.database.is_empty() || self.port == 0 {
             return Err(Invalid::new("host, port, user and database must not be empty").hint("leave a setting out to get its default"));

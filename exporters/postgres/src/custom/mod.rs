@@ -1,6 +1,6 @@
 //! Custom queries: the file, where it may come from, and what is kept of their results between scrapes.
 //!
-//! The file is read when the exporter starts. Whoever can write it can have the exporter read all that its role can read, so it
+//! The file is read when the target starts, and again with a reload when it has changed. Whoever can write it can have the exporter read all that its role can read, so it
 //! must belong to root or to the service's user, and to nobody else to write.
 
 mod file;
