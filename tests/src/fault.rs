@@ -1,5 +1,6 @@
 //! The fault proxy: stands between an exporter and its server and behaves as broken networks and servers do. The mode
-//! changes at run time and holds for connections that are already open, too. Loopback only.
+//! changes at run time and holds for connections that are already open, too. A connection ends towards the server before it
+//! ends towards the client, so that who connects anew does not meet its own old one there. Loopback only.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -174,7 +175,12 @@ enum End {
     Changed,
     /// The connection is over.
     Closed,
+    /// The connection is over, and the client is to see a reset.
+    Reset,
 }
+
+/// How long a server may take to end a connection; one that works on a statement notices later.
+const LETTING_GO: Duration = Duration::from_secs(1);
 
 struct Connection {
     client: TcpStream,
@@ -202,22 +208,30 @@ impl Connection {
                 Mode::HostileLength => self.answer(b"R\x7f\xff\xff\xff", &mut modes).await,
                 Mode::Say(bytes) => self.answer(bytes, &mut modes).await,
                 Mode::Endless(bytes) => endless(&mut self.client, bytes, &mut modes).await,
-                Mode::Reset => {
-                    self.reset();
-                    Ok(End::Closed)
-                }
+                Mode::Reset => Ok(End::Reset),
                 Mode::Refuse | Mode::CloseAtOnce => Ok(End::Closed),
             };
             // A broken connection is what this tool makes; nobody needs to be told.
-            if !matches!(end, Ok(End::Changed)) {
-                return;
+            match end {
+                Ok(End::Changed) => continue,
+                // With a linger time of zero the drop that follows sends RST instead of FIN.
+                Ok(End::Reset) => {
+                    self.let_go().await;
+                    let _ = self.client.set_zero_linger();
+                }
+                Ok(End::Closed) | Err(_) => self.let_go().await,
             }
+            return;
         }
     }
 
-    /// With a linger time of zero the drop that follows sends RST instead of FIN.
-    fn reset(&self) {
-        let _ = self.client.set_zero_linger();
+    /// Ends the connection to the server and waits until the server has ended it, too: its process has left its tables then.
+    async fn let_go(&mut self) {
+        let Some(mut upstream) = self.upstream.take() else { return };
+        let _ = upstream.shutdown().await;
+        let mut rest = [0; 16 * 1024];
+        let end = async { while upstream.read(&mut rest).await.is_ok_and(|n| n > 0) {} };
+        let _ = tokio::time::timeout(LETTING_GO, end).await;
     }
 
     async fn forward(&mut self, mode: Mode, modes: &mut watch::Receiver<Mode>) -> io::Result<End> {
@@ -242,8 +256,7 @@ impl Connection {
         let (mut up, mut down) = ([0; 16 * 1024], [0; 16 * 1024]);
         loop {
             if left == 0 {
-                let _ = self.client.set_zero_linger();
-                return Ok(End::Closed);
+                return Ok(End::Reset);
             }
             let drips = mode == Mode::Drip;
             let size = if drips { 1 } else { left.min(down.len()) };
