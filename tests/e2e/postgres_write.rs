@@ -190,6 +190,28 @@ fn commits_that_hang_are_told_and_do_not_pile_up() {
 }
 
 #[test]
+fn a_commit_that_a_killed_exporter_has_left_is_ended_by_the_next_one() {
+    let (primary, standby, exporter) = synchronous();
+    standby.stop();
+    let find = "select pid from pg_stat_activity where usename = 'sage_monitor' and wait_event = 'SyncRep'";
+    let pid: u32 = poll::until("a commit of ours waits", LIMIT, || {
+        scrape(&exporter, TIMEOUT);
+        let pid = primary.psql(find).unwrap().parse().ok()?;
+        process::signal("KILL", &[exporter.pid()]);
+        Some(pid)
+    });
+    drop(exporter);
+    // The server does not see that nobody waits for the answer.
+    assert_eq!(primary.psql(find).unwrap(), pid.to_string());
+    let next = watch(primary.port(), WRITING);
+    seen_reason(&next, "sync_standby");
+    assert_eq!(count(&primary, &format!("select count(*) from pg_stat_activity where pid = {pid}")), 0);
+    assert!(next.logs().contains("an exporter which was killed had left"), "{}", next.logs());
+    standby.restart();
+    seen_written(&next);
+}
+
+#[test]
 fn a_backend_that_does_not_go_is_waited_for() {
     let (primary, standby, exporter) = synchronous();
     let watcher = primary.watch_connections(MONITOR);

@@ -2,7 +2,7 @@
 -- each time, as users' work is. For PostgreSQL 13 to 18, on the primary, in the exporter's own database (`database`,
 -- postgres unless set otherwise); standbys get it by replication and are never written to:
 --
---   sudo -u postgres psql -X -v ON_ERROR_STOP=1 -d postgres < write-probe.sql
+--   sage-postgres-exporter grants --write-probe | sudo -u postgres psql -X -v ON_ERROR_STOP=1 -d postgres
 --
 -- It may be run again. To take it away: DROP SCHEMA sage CASCADE;
 BEGIN;

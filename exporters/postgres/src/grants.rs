@@ -71,9 +71,12 @@ fn run_line(arguments: &str, database: &str) -> String {
 /// The SQL of the write probe's table, for the role `sage`.
 const WRITE_PROBE: &str = include_str!("../grants/write-probe.sql");
 
-/// The same for another role.
-fn write_probe(role: &str) -> String {
-    WRITE_PROBE.replace(" TO sage;", &format!(" TO {role};")).replace("ALTER ROLE sage RESET", &format!("ALTER ROLE {role} RESET"))
+/// The same for another role and the exporter's own database.
+pub fn write_probe(role: &str, database: &str) -> String {
+    let quoted = identifier(role);
+    let line = run_line(" --write-probe", database);
+    let sql = WRITE_PROBE.replace(&run_line(" --write-probe", "postgres"), &line);
+    sql.replace(" TO sage;", &format!(" TO {quoted};")).replace("ALTER ROLE sage RESET", &format!("ALTER ROLE {quoted} RESET"))
 }
 
 /// The SQL that makes the scrape role, with what `collectors` declare, and with the table of the write probe where that is
@@ -116,7 +119,7 @@ pub fn monitor(role: &str, database: &str, server: &Server, collectors: &[&About
         out.push('\n');
     }
     if writes {
-        out.push_str(&write_probe(&quoted));
+        out.push_str(&write_probe(role, database));
         return out;
     }
     let _ = write!(
@@ -249,7 +252,9 @@ mod tests {
                 && !sql.contains("SET default_transaction_read_only = on")
         );
         assert!(!sql.contains("TO sage;") && !sql.contains("ROLE sage "), "{sql}");
-        assert_eq!(write_probe("sage"), WRITE_PROBE);
+        assert_eq!(write_probe("sage", "postgres"), WRITE_PROBE);
+        let elsewhere = write_probe("sage", "own");
+        assert!(elsewhere.contains("grants --write-probe | sudo -u postgres psql -X -v ON_ERROR_STOP=1 -d own\n"), "{elsewhere}");
         assert!(!monitor("sage", "postgres", &Server::assumed(150_000), &all(), false).contains("write_probe"));
     }
 

@@ -1,7 +1,8 @@
-//! The write probe of PostgreSQL: UPDATE and COMMIT of the one row of sage.write_probe, which grants/write-probe.sql makes.
+//! The write probe of PostgreSQL: UPDATE and COMMIT of the one row of sage.write_probe, which `grants --write-probe` makes.
 //!
 //! A COMMIT that waits for a synchronous standby heeds no statement_timeout, since that is switched off before the wait,
-//! and goes on when its client has left; the protocol's cancel ends it (the row is then committed on the primary alone).
+//! and goes on when its client has left, whatever client_connection_check_interval says, since nothing but a cancel is looked
+//! at in this wait; the protocol's cancel ends it (the row is then committed on the primary alone).
 //! Source: PostgreSQL documentation, synchronous replication; pg_stat_activity.wait_event SyncRep.
 
 use sage_common::error::{CollectError, ErrorKind};
@@ -11,7 +12,12 @@ use crate::error::{READ_ONLY, SYNC_STANDBY, is_missing};
 use crate::session::Pg;
 
 /// Where the table comes from.
-const NOT_PREPARED: &str = "run grants/write-probe.sql in the exporter's own database, as a superuser";
+const NOT_PREPARED: &str = "run as a superuser, in the exporter's own database, what `sage-postgres-exporter grants --write-probe` prints";
+/// Cancels commits of this role's exporters that have waited for a standby longer than a living one lets them: its exporter was
+/// killed in that moment. Nothing else ends them while the standby is gone, and they hold the lock on the row.
+const END_LEFT: &str = "SELECT pg_cancel_backend(pid) FROM pg_stat_get_activity(NULL)
+    WHERE usesysid = (SELECT oid FROM pg_roles WHERE rolname = current_user) AND application_name = 'sage-postgres-exporter'
+    AND wait_event = 'SyncRep' AND state_change < clock_timestamp() - interval '10 s'";
 /// For a write that does not end.
 pub const LATE_HINT: &str =
     "see what sessions wait for (pg_stat_activity.wait_event); SyncRep: pg_stat_replication says whether the synchronous standby is there";
@@ -23,6 +29,10 @@ pub async fn write(session: &Pg, phases: &mut Phases) -> Result<bool, CollectErr
     }
     // Our sessions are read-only by our own word. Back to what the server says, so that a server that takes no writes shows.
     session.execute("RESET default_transaction_read_only").await?;
+    let ended = session.execute(END_LEFT).await?;
+    if ended > 0 {
+        tracing::info!(count = ended, "ended commits that an exporter which was killed had left waiting for a synchronous standby");
+    }
     session.execute("BEGIN").await?;
     let changed = match session.execute("UPDATE sage.write_probe SET written = clock_timestamp() WHERE id = 1").await {
         Ok(changed) => changed,

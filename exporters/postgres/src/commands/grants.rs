@@ -29,8 +29,11 @@ pub struct Args {
     /// Print the role of `maintain` instead of the one that scrapes
     #[arg(long)]
     maintain: bool,
+    /// Print the table of the write probe and the rights on it, for a role that is there
+    #[arg(long, conflicts_with_all = ["maintain", "server_version"])]
+    write_probe: bool,
     /// Print what takes the role away again
-    #[arg(long)]
+    #[arg(long, conflicts_with = "write_probe")]
     remove: bool,
 }
 
@@ -54,6 +57,10 @@ pub async fn run(args: Args, setup: &Setup<Postgres>) -> Result<(), Failure> {
     }
     if args.remove {
         say(&grants::remove(role, database, if args.maintain { " --maintain --remove" } else { " --remove" }));
+        return Ok(());
+    }
+    if args.write_probe {
+        say(&grants::write_probe(role, database));
         return Ok(());
     }
     let server = match args.server_version {
