@@ -1,7 +1,6 @@
 //! The alerts on what goes wrong inside a PostgreSQL that is up, each once on a real fault: forgotten transactions, held
-//! horizons, ids and sequences that run out, deadlocks, slow logins, a failing archive, a damaged page, backups
-//! and maintenance that are too old. Limits are lowered
-//! to what seconds can reach; `e2e::drill` has the rest.
+//! horizons, ids and sequences that run out, deadlocks, slow logins, a failing archive, a damaged page, a certificate that
+//! ends, backups and maintenance that are too old. Limits are lowered to what seconds can reach; `e2e::drill` has the rest.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,7 +39,7 @@ const OVERRIDES: [Lowered; 8] = [
 ];
 
 /// What must fire: alert, host, severity.
-const EXPECTED: [(&str, &str, &str); 12] = [
+const EXPECTED: [(&str, &str, &str); 13] = [
     ("PostgresOldTransaction", "db01", "warning"),
     ("PostgresIdleInTransaction", "db01", "warning"),
     ("PostgresDeadlocks", "db01", "warning"),
@@ -50,6 +49,7 @@ const EXPECTED: [(&str, &str, &str); 12] = [
     ("PostgresSequenceNearLimit", "db01", "warning"),
     ("PostgresLoginSlow", "db02", "warning"),
     ("PostgresArchivingFailing", "db03", "critical"),
+    ("PostgresCertificateEnding", "db03", "warning"),
     ("PostgresChecksumFailures", "db04", "critical"),
     ("PostgresBackupTooOld", "db04", "warning"),
     ("PostgresMaintenanceOverdue", "db04", "warning"),
@@ -59,12 +59,13 @@ const EXPECTED: [(&str, &str, &str); 12] = [
 const BESIDES: [(&str, &str); 1] = [("SageServiceDown", "db02")];
 
 /// How some of them name what their labels leave out: the alert is one for the instance, its text asks for the worst.
-const TOLD: [(&str, &str); 8] = [
+const TOLD: [(&str, &str); 9] = [
     ("PostgresDeadlocks", "in the database postgres."),
     ("PostgresWraparoundNear", "most in the database "),
     ("PostgresXminHorizonHeld", "held by: transaction."),
     ("PostgresSequenceNearLimit", "88.48% of the numbers of a sequence of db01.example:9187 are used: tickets in postgres."),
     ("PostgresArchivingFailing", "archive_command of db03.example:9187 keeps failing"),
+    ("PostgresCertificateEnding", "db03.example:9187 shows to its clients ends in 9d 23h"),
     ("PostgresChecksumFailures", "in the database postgres."),
     ("PostgresBackupTooOld", "db04.example:9187 has had no good backup for 3d 0h"),
     ("PostgresMaintenanceOverdue", "db04.example:9187 has had no complete vacuum-analyze for 3d 0h"),
@@ -144,6 +145,7 @@ fn every_alert_fires_on_a_real_fault_and_ends_with_it() {
     let db04 = server(&[], true);
     db01.psql("create sequence tickets as integer; grant select on sequence tickets to sage; select nextval('tickets')").unwrap();
     damage(&db04);
+    db03.offer_tls(60);
     let upkeep = Upkeep { backup: folder.join("last-good"), maintenance: folder.join("maintain.json") };
     upkeep.was(Duration::from_secs(60));
     let settings = "probe_interval: 3s, collectors: {sequences: {interval: 1s}}";
@@ -158,7 +160,10 @@ fn every_alert_fires_on_a_real_fault_and_ends_with_it() {
     let jobs: Vec<Job> = (1..).zip(&exporters).map(|(n, e)| job(&format!("db0{n}"), e.address().to_string())).collect();
     let rules = drill::rules(&folder, &OVERRIDES, &jobs);
     let prometheus = Prometheus::start(&PrometheusOptions { jobs, rules, ..PrometheusOptions::default() });
-    let up = || (prometheus.query("sage_up == 1 and sage_login_success == 1").len() == exporters.len()).then_some(());
+    let up = || {
+        let fine = prometheus.query("sage_up == 1 and sage_login_success == 1").len() == exporters.len();
+        (fine && !prometheus.query("pg_ssl_certificate_expiry_timestamp_seconds").is_empty()).then_some(())
+    };
     poll::until("all servers are up", LIMIT, up);
     let early = alerts(&prometheus, FIRING);
     assert!(early.is_empty(), "{early:?} before any fault");
@@ -172,6 +177,7 @@ fn every_alert_fires_on_a_real_fault_and_ends_with_it() {
     road.set(Mode::LateStart(Duration::from_millis(400)));
     db03.psql("alter system set archive_command = '/bin/false'").unwrap();
     db03.psql("select pg_reload_conf(); create table lost(); select pg_switch_wal()").unwrap();
+    db03.offer_tls(10);
     assert!(db04.psql("select count(*) from damaged").unwrap_err().contains("invalid page in block 0"));
     upkeep.was(Duration::from_secs(3 * 86_400));
     let expected = named(EXPECTED.map(|(alert, host, _)| (alert, host)));
@@ -195,6 +201,7 @@ fn every_alert_fires_on_a_real_fault_and_ends_with_it() {
     db01.psql("select setval('tickets', 1)").unwrap();
     upkeep.was(Duration::from_secs(60));
     road.set(Mode::Pass);
+    db03.offer_tls(60);
     db03.psql("alter system reset archive_command").unwrap();
     db03.psql("select pg_reload_conf(); create table kept(); select pg_switch_wal()").unwrap();
     let calm = poll::within(ALL, || alerts(&prometheus, FIRING).is_empty().then_some(()));

@@ -316,11 +316,7 @@ fn a_vacuum_is_seen_while_it_runs() {
 #[test]
 fn the_certificate_and_the_sessions_over_tls_are_seen() {
     let server = busy(Version::V15);
-    let make = "copy (select 1) to program 'umask 077; openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 \
-                -subj /CN=localhost -keyout server.key -out server.crt 2>/dev/null'";
-    server.psql(make).unwrap();
-    server.psql("alter system set ssl = on").unwrap();
-    server.psql("select pg_reload_conf()").unwrap();
+    server.offer_tls(30);
     let exporter = watch(server.port(), ALL);
     let page = seen("TLS", &exporter, |p| p.value("pg_ssl_sessions", &[("protocol", "TLSv1.3")]).is_some_and(|n| n >= 1.0));
     assert_eq!((get(&page, "pg_ssl_enabled", &[]), get(&page, "pg_ssl_sessions", &[("protocol", "none")])), (1.0, 0.0));
@@ -328,8 +324,7 @@ fn the_certificate_and_the_sessions_over_tls_are_seen() {
     let days = (get(&page, "pg_ssl_certificate_expiry_timestamp_seconds", &[]) - now) / 86_400.0;
     assert!((29.9..=30.0).contains(&days), "{days}");
     // A renewed one is seen at the next login, though the session between scrapes still stands on the old one.
-    server.psql(&make.replace("-days 30", "-days 90")).unwrap();
-    server.psql("select pg_reload_conf()").unwrap();
+    server.offer_tls(90);
     seen("the new one", &exporter, |p| (get(p, "pg_ssl_certificate_expiry_timestamp_seconds", &[]) - now) / 86_400.0 > 89.0);
 }
 

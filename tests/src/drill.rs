@@ -86,7 +86,7 @@ pub fn rules(folder: &TempFolder, overrides: &[Lowered], expected: &[Job]) -> Ve
 pub fn watch(folder: &TempFolder, port: u16, user: &str, settings: &str) -> Exporter {
     let config = folder.write(&format!("exporter-{user}-{port}.yml"), &format!("modules: {{default: {{{settings}}}}}\n"));
     let env = [
-        ("DATA_SOURCE_URI", format!("127.0.0.1:{port}/postgres?sslmode=disable")),
+        ("DATA_SOURCE_URI", format!("127.0.0.1:{port}/postgres?sslmode=prefer")),
         ("DATA_SOURCE_USER", user.to_owned()),
         ("DATA_SOURCE_PASS", PASSWORD.to_owned()),
     ];

@@ -285,6 +285,21 @@ impl Postgres {
         self.psql(&sql).unwrap_or_else(|e| panic!("create role {user}: {e}"));
     }
 
+    /// Offers TLS with a new certificate of its own that ends in so many days.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    #[track_caller]
+    pub fn offer_tls(&self, days: u32) {
+        let make = format!(
+            "copy (select 1) to program 'umask 077; openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes \
+             -days {days} -subj /CN=localhost -keyout server.key -out server.crt 2>/dev/null'"
+        );
+        for sql in [make.as_str(), "alter system set ssl = on", "select pg_reload_conf()"] {
+            self.psql(sql).unwrap_or_else(|e| panic!("{sql}: {e}"));
+        }
+    }
+
     /// Ends postmaster and children with SIGKILL, as a crash or the OOM killer does.
     ///
     /// # Panics
