@@ -136,7 +136,22 @@ fn a_pause_is_no_error_and_a_conflict_is_neither() {
     let page = seen_state(&exporter, "conflict");
     assert_eq!((value(&page, "pg_wal_replay_paused"), value(&page, "pg_replication_apply_ok")), (0.0, 0.0));
     drop(reader);
-    seen_state(&exporter, "streaming");
+    let page = seen_state(&exporter, "streaming");
+    let by_lock = |page: &Page| page.value("pg_stat_database_conflicts_confl_lock", &[("datname", "postgres")]);
+    assert_eq!(by_lock(&page), Some(0.0), "it was waited for");
+
+    // Not waited for any longer, the reader is cancelled, and the cause is counted.
+    do_sql(&standby, "alter system set max_standby_streaming_delay = 0");
+    do_sql(&standby, "select pg_reload_conf()");
+    let mut reader = standby.session("postgres");
+    reader.query("begin; select count(*) from t").unwrap();
+    do_sql(&primary, "alter table t add column still_more int");
+    let page = seen("the conflict is counted", &exporter, |page| by_lock(page) == Some(1.0));
+    assert_eq!(page.value("pg_stat_database_conflicts", &[("datname", "postgres")]), Some(1.0));
+    assert_eq!(page.value("pg_stat_database_conflicts_confl_snapshot", &[("datname", "postgres")]), Some(0.0));
+    let above = watch(primary.port(), PLAIN);
+    let page = seen("the primary's page", &above, |page| page.value("sage_up", &[]) == Some(1.0));
+    assert!(!page.has("pg_stat_database_conflicts_confl_lock") && page.has("pg_stat_database_conflicts"));
 }
 
 #[test]

@@ -9,6 +9,7 @@ pub mod buffercache;
 pub mod certificate;
 pub mod checkpointer;
 pub mod cluster;
+pub mod conflicts;
 pub mod custom_queries;
 pub mod custom_queries_each;
 pub mod database;
@@ -56,6 +57,7 @@ sage_common::collectors! {
     certificate: certificate::Certificate,
     checkpointer: checkpointer::Checkpointer,
     cluster: cluster::Cluster,
+    conflicts: conflicts::Conflicts,
     custom_queries: custom_queries::CustomQueries,
     custom_queries_each: custom_queries_each::CustomQueriesEach,
     database: database::Database,
