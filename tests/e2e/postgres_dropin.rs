@@ -377,6 +377,7 @@ fn what_others_dashboards_and_rules_select_is_there() {
     let standby = Arc::new(Postgres::start_standby(&primary, PostgresOptions::default()));
     primary.psql("select pg_create_physical_replication_slot('spare', true)").unwrap();
     let _load = primary.pgbench_run("shop", 1, 5);
+    primary.psql_in("shop", "create table gone as select 1 as n; delete from gone").unwrap();
     // Between two statements of the load no lock is held, and none is active.
     let mut locks = primary.session("shop");
     locks.query("begin; lock table pgbench_history in access share mode").unwrap();
@@ -385,13 +386,14 @@ fn what_others_dashboards_and_rules_select_is_there() {
     let job = |(n, exporter): (usize, &Exporter)| Job {
         name: format!("postgres-{n}"),
         address: exporter.address().to_string(),
+        labels: vec![("release".to_owned(), "stable".to_owned())],
         ..Job::default()
     };
     let jobs = exporters.iter().enumerate().map(job).collect();
     let prometheus = Prometheus::start(&PrometheusOptions { jobs, ..PrometheusOptions::default() });
     let instance = exporters[0].address().to_string();
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/postgres_dropin/selectors.txt")).unwrap();
-    let text = text.replace("$instance", &instance).replace("$datname", "shop");
+    let text = text.replace("$instance", &instance).replace("$datname", "shop").replace("$release", "stable");
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../exporters/postgres/README.md");
     let readme = fs::read_to_string(readme).unwrap();
     let (mut seen, mut elsewhere) = (0, Vec::new());
