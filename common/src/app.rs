@@ -30,6 +30,11 @@ pub trait App: Send + Sync + 'static {
     /// For the landing page: what is watched and how it is at present, a line each.
     fn overview(&self) -> Vec<(String, String)>;
 
+    /// Names and addresses of the configured targets; `None` where targets are free.
+    fn targets(&self) -> Option<Vec<(String, String)>> {
+        None
+    }
+
     /// Connects once and tells how each part does.
     fn check(&self, deadline: Deadline) -> BoxFuture<'_, CheckResult>;
 

@@ -11,6 +11,7 @@ use serde::de::{self, DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::collector::Table;
+use crate::credentials::Credentials;
 use crate::error::Invalid;
 use crate::module::Module;
 use crate::service::Service;
@@ -54,6 +55,13 @@ pub struct Named<T>(pub Vec<(String, T)>);
 impl<T> Default for Named<T> {
     fn default() -> Self {
         Self(Vec::new())
+    }
+}
+
+impl<T> Named<T> {
+    /// True when nothing is named.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 
@@ -154,13 +162,16 @@ impl<S: Service> ModuleConfig<S> {
 pub struct ServiceConfig<S: Service> {
     /// Targets by name; the first is the one of `/metrics`.
     pub targets: Named<S::Options>,
+    /// Logins by name, for targets that share one.
+    #[serde(skip_serializing_if = "Named::is_empty")]
+    pub credentials: Named<Credentials>,
     /// Modules by name; `default` is used where a request names none.
     pub modules: Named<ModuleConfig<S>>,
 }
 
 impl<S: Service> Default for ServiceConfig<S> {
     fn default() -> Self {
-        Self { targets: Named::default(), modules: Named::default() }
+        Self { targets: Named::default(), credentials: Named::default(), modules: Named::default() }
     }
 }
 

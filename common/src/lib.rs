@@ -12,6 +12,7 @@ pub mod cli;
 pub mod collector;
 pub mod command;
 pub mod config;
+pub mod credentials;
 pub mod deadline;
 pub mod desc;
 pub mod error;

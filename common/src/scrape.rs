@@ -107,6 +107,9 @@ async fn remote<S: Service>(live: &Live<S>, module: &Arc<Module<S>>, entries: &[
     } else if out.failures.is_empty() {
         out.fail(entries, &CollectError::timeout("the warm session did not answer in time"));
     }
+    if let Some(session) = lease.session() {
+        S::rest(session).await;
+    }
     lease.finish();
     out
 }

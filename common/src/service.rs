@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::check::Advice;
 use crate::collector::Table;
 use crate::command::OwnCommand;
+use crate::credentials::Credentials;
 use crate::desc::Info;
 use crate::error::{CollectError, ErrorKind, Invalid};
 use crate::peer::Peer;
@@ -87,6 +88,13 @@ pub trait Service: Sized + Send + Sync + 'static {
     /// The members that Database collectors visit; empty where the product has none.
     fn members(session: &Self::Session) -> impl Future<Output = Result<Vec<String>, CollectError>> + Send;
 
+    /// Puts a session away until the next scrape: what it holds only for the one that has ended is given back. An exporter may
+    /// keep a thousand of them.
+    fn rest(session: &Self::Session) -> impl Future<Output = ()> + Send {
+        let _ = session;
+        std::future::ready(())
+    }
+
     /// True while the session can take another request, also after one has failed.
     fn usable(session: &Self::Session) -> bool;
 
@@ -151,6 +159,20 @@ pub trait TargetOptions: DeserializeOwned + Serialize + Default + Clone + fmt::D
     /// Files that are read once, when the target starts: with another content, a reload starts the target anew.
     fn files(&self) -> Vec<PathBuf> {
         Vec::new()
+    }
+
+    /// The name of the shared login that this target takes from the section `credentials`.
+    fn credentials(&self) -> Option<&str> {
+        None
+    }
+
+    /// Takes a shared login over.
+    ///
+    /// # Errors
+    /// The name of the setting that the target has itself, and with another value.
+    fn log_in_with(&mut self, login: &Credentials) -> Result<(), &'static str> {
+        let _ = login;
+        Ok(())
     }
 
     /// Refuses options that cannot work.

@@ -13,6 +13,7 @@ use crate::cli::CommonFlags;
 use crate::collector::{About, Enabled, Entry, Scope, Table};
 use crate::command::{Failure as CommandFailure, OwnCommand as _, Setup};
 use crate::config::{self, ModuleConfig, ServiceConfig};
+use crate::credentials;
 use crate::deadline::Deadline;
 use crate::error::{CollectError, HttpError, Invalid};
 use crate::exporter::Program;
@@ -187,6 +188,16 @@ impl<S: Service> App for ServiceApp<S> {
         self.lives().map(|live| (format!("{}: {}", live.target.name, live.target.options.describe()), state(live))).collect()
     }
 
+    fn targets(&self) -> Option<Vec<(String, String)>> {
+        Some(
+            self.targets
+                .iter()
+                .map(|running| &running.live.target)
+                .map(|target| (target.name.clone(), target.options.describe()))
+                .collect(),
+        )
+    }
+
     fn check(&self, deadline: Deadline) -> BoxFuture<'_, CheckResult> {
         async move {
             let (Ok(live), Ok(module)) = (self.target(None), self.module(None)) else {
@@ -326,6 +337,7 @@ fn configure<S: Service>(
     if config.targets.0.is_empty() {
         config.targets.0.push((DEFAULT.to_owned(), S::Options::default()));
     }
+    credentials::share(&config.credentials, &mut config.targets)?;
     if let Some((_, first)) = config.targets.0.first_mut() {
         S::overlay(flags, first)?;
     }

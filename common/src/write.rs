@@ -108,7 +108,8 @@ pub async fn keep<S: Service>(live: Arc<Live<S>>) {
         };
         tokio::select! {
             () = tokio::time::sleep_until(at) => {
-                once(&live).await;
+                // Boxed, so that a target that rests has no room for the whole of it.
+                Box::pin(once(&live)).await;
                 // From its end on, so that a server whose commits hang has time for others between two of ours.
                 live.write.inner().ended = Some(Instant::now());
             }

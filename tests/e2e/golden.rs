@@ -1,5 +1,6 @@
 //! The pages of the exporters in front of real servers, compared with those that are kept (see `e2e::golden`):
-//! PostgreSQL in all versions with a database, a standby and a lock, standbys of two, and the probes of an HTTP, a TLS and a TCP port.
+//! PostgreSQL in all versions with a database, a standby and a lock, standbys of two; Redis 7 as primary, replica, Sentinel and node
+//! of a cluster, Redis 8 and Valkey 9; and the probes of an HTTP, a TLS and a TCP port.
 //! `SAGE_GOLDEN=write cargo test -p e2e --test golden` writes them anew, with `postgres` at the end those of PostgreSQL.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "test file")]
 
@@ -16,7 +17,7 @@ use e2e::servers::postgres::{Postgres, PostgresOptions, Version};
 use e2e::servers::prometheus::{Prometheus, PrometheusOptions};
 use e2e::servers::redis::{Redis, RedisOptions};
 use e2e::temp::TempFolder;
-use e2e::watched::{BINARY, CANARY, LIMIT, MONITOR, scrape, wait_fine, watch};
+use e2e::watched::{BINARY, CANARY, LIMIT, MONITOR, errors, scrape, wait_fine, watch};
 use e2e::watched_redis;
 
 const HTTP: &str = "sage-http-exporter";
@@ -154,27 +155,93 @@ fn http_over_tls() {
     holds("http-tls", &exporter, &format!("/probe?target={target}&module=tls"), 20);
 }
 
-#[test]
-fn redis() {
+/// Compares the page of a Redis or Valkey with the kept page `name`, once its timer has run and `settled` says so.
+#[track_caller]
+fn holds_redis(name: &str, exporter: &Exporter, facts: &[&str], least: usize, settled: impl Fn(&Page) -> bool) {
+    let text = || exporter.get("/metrics").text();
+    let mut last = Page::default();
+    let ready = poll::within(LIMIT, || {
+        last = scrape(exporter, Duration::from_secs(10));
+        let idle = last.value("sage_connections", &[("state", "spare")]) == Some(0.0);
+        (idle && last.value("sage_collector_success", &[("collector", "clients")]) == Some(1.0) && settled(&last)).then_some(())
+    });
+    assert!(ready.is_some(), "{name} does not settle: {:?}\n{}", errors(&last), exporter.logs());
+    let (page, again, open) = (text(), text(), exporter.get_with("/metrics", &OPENMETRICS).text());
+    let facts = facts.iter().map(|fact| (*fact).to_owned()).collect();
+    Golden::with_rules(name, "redis", watched_redis::BINARY, facts).holds(&page, &again, &open, least);
+}
+
+/// Nothing that would come and go by itself: no login probe between the scrapes.
+const CALM: &str = "modules: {default: {probe_interval: 1h, collectors: {latency_histogram: {enabled: true}}}}\n";
+
+/// A server of `program` (Debian's where empty) with a key, a slow command, an error of a script and a client that waits; with a
+/// replica, whose page is compared as well where `replica_too` is true.
+fn redis(name: &str, program: Option<&str>, replica_too: bool, facts: &[&str], least: usize) {
+    let program = program.map(watched_redis::program);
     let settings = ["slowlog-log-slower-than 5000", "latency-monitor-threshold 5", "maxmemory 100mb"].map(str::to_owned).to_vec();
-    let server = watched_redis::server(RedisOptions { settings, ..RedisOptions::default() });
-    let replica = Redis::start_replica(&server, RedisOptions::default());
+    let server = watched_redis::server(RedisOptions { settings, program: program.clone(), ..RedisOptions::default() });
+    let settings = vec!["appendonly yes".to_owned()];
+    let replica = Redis::start_replica(&server, RedisOptions { settings, program, ..RedisOptions::default() });
     server.run(&["set", "key", "value", "ex", "10000"]);
     server.run(&["debug", "sleep", "0.02"]);
     server.cli(&["eval", "return redis.error_reply('SHOPERR no')", "0"]).unwrap();
     let _blocked = server.spawn(&["blpop", "queue", "0"]);
     poll::until("one is blocked", LIMIT, || (server.info("blocked_clients") == "1").then_some(()));
-    let config = "modules: {default: {probe_interval: 1h, collectors: {latency_histogram: {enabled: true}}}}\n";
     server.run(&["acl", "setuser", watched_redis::MONITOR, "+latency|histogram"]);
-    let exporter = watched_redis::watch(server.port(), config);
-    let text = || exporter.get("/metrics").text();
-    poll::until("the timer has run and the replica is online", LIMIT, || {
-        let page = watched_redis::wait_fine(&exporter);
-        let idle = page.value("sage_connections", &[("state", "spare")]) == Some(0.0);
-        (idle && page.value("redis_connected_slave_lag_seconds", &[("slave_state", "online")]).is_some()).then_some(())
+    let with = |more: &[&'static str]| -> Vec<&str> { facts.iter().copied().chain(more.iter().copied()).collect() };
+    let exporter = watched_redis::watch(server.port(), CALM);
+    holds_redis(name, &exporter, &with(&["no replica", "no aof"]), least, |page| {
+        page.value("redis_connected_slave_lag_seconds", &[("slave_state", "online")]).is_some()
     });
-    let (page, again) = (text(), text());
-    let open = exporter.get_with("/metrics", &OPENMETRICS).text();
-    drop(replica);
-    Golden::new("redis-7", watched_redis::BINARY).holds(&page, &again, &open, 180);
+    if replica_too {
+        watched_redis::grant(&replica);
+        replica.run(&["acl", "setuser", watched_redis::MONITOR, "+latency|histogram"]);
+        replica.run(&["config", "set", "latency-monitor-threshold", "5", "slowlog-log-slower-than", "5000"]);
+        replica.run(&["debug", "sleep", "0.02"]);
+        replica.cli(&["eval", "return redis.error_reply('SHOPERR no')", "0"]).unwrap();
+        let exporter = watched_redis::watch(replica.port(), CALM);
+        holds_redis(&format!("{name}-replica"), &exporter, &with(&["no replicas"]), least, |page| {
+            // The wait for the first heartbeat of the link, and the rewrite of the append-only file that begins with it.
+            page.value("redis_aof_rewrite_in_progress", &[]) == Some(0.0) && page.has("redis_master_last_io_seconds_ago")
+        });
+    }
+}
+
+#[test]
+fn redis_7() {
+    redis("redis-7", None, true, &["no cluster", "no Sentinel", "before 7.2", "before 7.4"], 180);
+}
+
+#[test]
+fn redis_8() {
+    redis("redis-8", Some("redis-8"), false, &["no cluster", "no Sentinel"], 180);
+}
+
+#[test]
+fn valkey_9() {
+    redis("valkey-9", Some("valkey-9"), false, &["no cluster", "no Sentinel"], 180);
+}
+
+#[test]
+fn redis_sentinel() {
+    let primary = Redis::start();
+    let settings = vec![format!("sentinel monitor shop 127.0.0.1 {} 1", primary.port())];
+    let sentinel = Redis::start_with(RedisOptions { sentinel: true, settings, ..RedisOptions::default() });
+    let exporter = watched_redis::watch_as(sentinel.port(), CALM, None, "");
+    let facts = ["Sentinel", "no cluster", "no replica", "no replicas", "quiet", "before 7.2", "before 7.4"];
+    holds_redis("redis-7-sentinel", &exporter, &facts, 100, |page| {
+        page.value("redis_sentinel_master_status", &[("master_status", "ok")]) == Some(1.0)
+    });
+}
+
+#[test]
+fn redis_cluster() {
+    let settings = vec!["cluster-enabled yes".to_owned(), format!("cluster-port {}", e2e::temp::free_port())];
+    let server = Redis::start_with(RedisOptions { settings, ..RedisOptions::default() });
+    server.run(&["cluster", "addslotsrange", "0", "16383"]);
+    poll::until("all slots are served", LIMIT, || server.cli(&["cluster", "info"]).ok().filter(|i| i.contains("cluster_state:ok")));
+    server.run(&["set", "key", "value", "ex", "10000"]);
+    let exporter = watched_redis::watch_as(server.port(), CALM, None, "");
+    let facts = ["no Sentinel", "no replica", "no replicas", "no aof", "quiet", "before 7.2", "before 7.4"];
+    holds_redis("redis-7-cluster", &exporter, &facts, 180, |page| page.value("redis_cluster_state", &[]) == Some(1.0));
 }

@@ -12,7 +12,7 @@ use e2e::poll;
 use e2e::servers::redis::{Redis, RedisOptions};
 use e2e::temp::{TempFolder, free_port};
 use e2e::watched::{LIMIT, errors, scrape, scrape_at};
-use e2e::watched_redis::{BINARY, BRISK, server, wait_fine, watch};
+use e2e::watched_redis::{BINARY, BRISK, program, server, wait_fine, watch};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -216,8 +216,12 @@ fn a_unix_socket_and_many_named_targets() {
     let page = scrape_at(&exporter, "/scrape?target=b", TIMEOUT);
     assert_eq!((page.value("redis_up", &[]), page.value("redis_keys", &[])), (Some(1.0), Some(1.0)));
     assert_eq!(scrape_at(&exporter, "/scrape?target=gone", TIMEOUT).value("redis_up", &[]), Some(0.0));
-    // The peer asks any address with the stored password; here an address is no name.
-    for path in [format!("/scrape?target=redis://127.0.0.1:{}", b.port()), "/scrape?target=none".to_owned()] {
+    // The peer asks any address with the stored password; here an address is one of the configured ones or nobody.
+    assert_eq!(
+        scrape_at(&exporter, &format!("/scrape?target=unix://{}", a.socket().display()), TIMEOUT).value("redis_keys", &[]),
+        Some(0.0)
+    );
+    for path in [format!("/scrape?target=redis://127.0.0.1:{}", a.port()), "/scrape?target=none".to_owned()] {
         assert_eq!(exporter.get(&path).status, 403, "{path}");
     }
 }
@@ -225,11 +229,8 @@ fn a_unix_socket_and_many_named_targets() {
 /// Redis 8 and Valkey 9, as `scripts/setup.sh` unpacks them.
 #[test]
 fn newer_servers() {
-    let target = e2e::exporter::binary(BINARY).ancestors().nth(2).unwrap().join("servers");
     for (name, server_name, version) in [("redis-8", "redis", "8."), ("valkey-9", "valkey", "9.")] {
-        let program = target.join(name).join("server");
-        assert!(program.exists(), "{} is missing: {}", program.display(), e2e::servers::INSTALL_HINT);
-        let server = server(RedisOptions { program: Some(program), ..RedisOptions::default() });
+        let server = server(RedisOptions { program: Some(program(name)), ..RedisOptions::default() });
         server.run(&["set", "a", "1", "ex", "1000"]);
         let exporter = watch(server.port(), BRISK);
         let page = wait_fine(&exporter);

@@ -1,7 +1,7 @@
 //! A Redis watched by the shipped exporter: the monitoring user with the rule of `grants/monitor.acl` and an awkward password.
 //! What is asked of every page is in `watched`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::exporter::Exporter;
@@ -40,6 +40,17 @@ pub fn server(options: RedisOptions) -> Redis {
     let server = Redis::start_with(options);
     grant(&server);
     server
+}
+
+/// The program of a newer server, `redis-8` or `valkey-9`, as `scripts/setup.sh` unpacks it.
+///
+/// # Panics
+/// When it is not there.
+pub fn program(name: &str) -> PathBuf {
+    let target = crate::exporter::binary(BINARY).ancestors().nth(2).expect("target/debug/binary").join("servers");
+    let program = target.join(name).join("server");
+    assert!(program.exists(), "{} is missing: {}", program.display(), crate::servers::INSTALL_HINT);
+    program
 }
 
 /// Makes the monitoring user as the shipped rule says.

@@ -1,5 +1,5 @@
-//! Routes: `/`, `/metrics`, `/probe` (also as `/scrape`, the path of some replaced exporters), `/-/healthy`, `/-/ready`,
-//! `/-/reload`; everything else is 404.
+//! Routes: `/`, `/metrics`, `/probe` (also as `/scrape`, the path of some replaced exporters), `/targets` (for http_sd),
+//! `/-/healthy`, `/-/ready`, `/-/reload`; everything else is 404.
 //!
 //! A sick target is data: the answer is 200. 400, 403, 405 and 503 are about the request and the load, 500 about
 //! bugs of ours, and about a configuration that was to be loaded and is refused. No route shows a secret, runs a profile or serves a file. Who may ask is judged before anything is
@@ -7,6 +7,7 @@
 
 pub mod clock;
 pub mod connections;
+pub mod discovery;
 pub mod landing;
 pub mod server;
 
@@ -17,7 +18,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http_body_util::Full;
-use hyper::header::{ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::sync::{Semaphore, watch};
 
@@ -111,7 +114,7 @@ impl Site {
             return self.reload(request.method());
         }
         let metrics = path == self.telemetry_path;
-        if !metrics && !matches!(path, "/" | "/probe" | "/scrape" | "/-/healthy" | "/-/ready") {
+        if !metrics && !matches!(path, "/" | "/probe" | "/scrape" | "/targets" | "/-/healthy" | "/-/ready") {
             return Err(HttpError { status: 404, message: format!("nothing is served here; metrics are at {}", self.telemetry_path) });
         }
         if request.method() != Method::GET && request.method() != Method::HEAD {
@@ -122,6 +125,7 @@ impl Site {
         match path {
             _ if metrics => self.metrics(&request, true).await,
             "/probe" | "/scrape" => self.metrics(&request, false).await,
+            "/targets" => self.targets(&request),
             "/-/ready" if self.stopping.load(Ordering::Relaxed) => Err(HttpError { status: 503, message: "stopping".to_owned() }),
             "/-/ready" => Ok(plain(StatusCode::OK, "ready\n")),
             "/-/healthy" => Ok(plain(StatusCode::OK, "healthy\n")),
@@ -142,6 +146,15 @@ impl Site {
             Ok(()) => Ok(plain(StatusCode::OK, "reloaded\n")),
             Err(error) => Err(HttpError { status: 500, message: format!("the last good configuration stays in force: {error}") }),
         }
+    }
+
+    fn targets<B>(&self, request: &Request<B>) -> Result<Answer, HttpError> {
+        let free = || HttpError { status: 404, message: "the targets of this exporter are those that it is asked for".to_owned() };
+        let targets = self.current.app().targets().ok_or_else(free)?;
+        let host = called(request).ok_or_else(|| HttpError::bad_request("the request has no Host"))?;
+        let mut answer = plain(StatusCode::OK, discovery::list(&targets, host));
+        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Ok(answer)
     }
 
     async fn metrics<B>(&self, request: &Request<B>, own: bool) -> Result<Answer, HttpError> {
@@ -167,6 +180,12 @@ impl Site {
         }
         Ok(exposition(&page, headers))
     }
+}
+
+/// The name by which the client calls us: of the URI in HTTP/2, of the header in HTTP/1.
+fn called<B>(request: &Request<B>) -> Option<&str> {
+    let header = || request.headers().get(HOST)?.to_str().ok();
+    request.uri().authority().map(hyper::http::uri::Authority::as_str).or_else(header).filter(|host| !host.is_empty())
 }
 
 fn exposition(page: &Sink, headers: &HeaderMap) -> Answer {

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use sage_common::credentials::{Credentials, fill};
 use sage_common::error::Invalid;
 use sage_common::net::tls::{TlsOptions, Verify};
 use sage_common::secret::{Secret, credential};
@@ -26,6 +27,9 @@ pub struct Options {
     pub port: u16,
     /// Role to log in as.
     pub user: String,
+    /// Name of a login below `credentials`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<String>,
     /// Database of the warm session.
     pub database: String,
     /// File with the password.
@@ -63,6 +67,7 @@ impl Default for Options {
             host: if std::path::Path::new(socket).is_dir() { socket.to_owned() } else { "localhost".to_owned() },
             port: 5432,
             user: "sage".to_owned(),
+            credentials: None,
             database: "postgres".to_owned(),
             password_file: None,
             password: None,
@@ -346,6 +351,20 @@ impl TargetOptions for Options {
 
     fn files(&self) -> Vec<PathBuf> {
         self.custom_queries.iter().cloned().collect()
+    }
+
+    fn credentials(&self) -> Option<&str> {
+        self.credentials.as_deref()
+    }
+
+    fn log_in_with(&mut self, login: &Credentials) -> Result<(), &'static str> {
+        // The default counts for nothing said.
+        let mut user = Some(&self.user).filter(|user| **user != Self::default().user).cloned();
+        fill(&mut user, login.user.as_ref(), "user")?;
+        self.user = user.unwrap_or_else(|| self.user.clone());
+        fill(&mut self.password_file, login.password_file.as_ref(), "password_file")?;
+        fill(&mut self.sslcert, login.tls_cert_file.as_ref(), "sslcert")?;
+        fill(&mut self.sslkey, login.tls_key_file.as_ref(), "sslkey")
     }
 
     fn validate(&self) -> Result<(), Invalid> {

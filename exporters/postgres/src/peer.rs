@@ -36,7 +36,8 @@ const TIME: &str = "write `modules: {default: {timeout: 30s}}` in the file of --
 const STATEMENTS: &str = "write `modules: {default: {collectors: {statements: {top: 100}}}}` in the file of --config.file";
 const FILTER: &str = "leave it out: the heaviest statements of all databases and users together are shown; filter by label in the query";
 
-const TARGETS: &str = "write each server below targets, `targets: {db1: {host: db1, user: sage, password_file: FILE}}`; \
+const TARGETS: &str = "write each server below targets, `targets: {db1: {host: db1, user: sage, password_file: FILE}}`, \
+    with logins that several share below credentials; \
     /probe?target=db1:5432 asks it then";
 
 const FLAGS: &[Flag] = &[

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use sage_common::credentials::{Credentials, fill};
 use sage_common::error::{CollectError, Invalid};
 use sage_common::net::tls::{TlsOptions, Verify};
 use sage_common::secret::{Secret, credential};
@@ -27,6 +28,9 @@ pub struct Options {
     /// ACL user; nothing said means the user `default`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// Name of a login below `credentials`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<String>,
     /// File with the password.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
@@ -55,6 +59,7 @@ impl Default for Options {
             host: "localhost".to_owned(),
             port: 6379,
             user: None,
+            credentials: None,
             password_file: None,
             password: None,
             tls: TlsMode::Disable,
@@ -207,6 +212,32 @@ impl TargetOptions for Options {
         self.user.as_ref().map_or(at.clone(), |user| format!("{at} as {user}"))
     }
 
+    fn is_at(&self, address: &str) -> bool {
+        let Ok(said) = address::parse(address) else { return false };
+        // A password would be without effect, and so would options; neither is passed over.
+        if said.password.is_some() || address.contains('?') {
+            return false;
+        }
+        let place = if said.host.starts_with('/') {
+            said.host == self.host
+        } else {
+            said.host.eq_ignore_ascii_case(&self.host) && said.port.unwrap_or(Self::default().port) == self.port
+        };
+        let tls = said.tls.is_none_or(|tls| tls == (self.tls != TlsMode::Disable));
+        place && tls && said.user.is_none_or(|user| Some(user) == self.user)
+    }
+
+    fn credentials(&self) -> Option<&str> {
+        self.credentials.as_deref()
+    }
+
+    fn log_in_with(&mut self, login: &Credentials) -> Result<(), &'static str> {
+        fill(&mut self.user, login.user.as_ref(), "user")?;
+        fill(&mut self.password_file, login.password_file.as_ref(), "password_file")?;
+        fill(&mut self.tls_cert_file, login.tls_cert_file.as_ref(), "tls_cert_file")?;
+        fill(&mut self.tls_key_file, login.tls_key_file.as_ref(), "tls_key_file")
+    }
+
     fn validate(&self) -> Result<(), Invalid> {
         if self.host.is_empty() || self.user.as_ref().is_some_and(String::is_empty) || self.port == 0 {
             return Err(Invalid::new("host, port and user must not be empty").hint("leave a setting out to get its default"));
@@ -270,6 +301,33 @@ mod tests {
         assert_eq!(o("{not a map").read_password().unwrap().as_deref(), Some("{not a map"));
         let error = o(r#"{"redis://a:6379": "canary"}"#).read_password().unwrap_err();
         assert!(!format!("{error} {:?}", error.hint).contains("canary"));
+    }
+
+    #[test]
+    fn a_target_is_known_by_its_address() {
+        let o = Options { host: "Cache.example".to_owned(), port: 6380, user: Some("sage".to_owned()), ..Options::default() };
+        for address in
+            ["cache.example:6380", "redis://cache.example:6380", "redis://sage@cache.example:6380/0", "valkey://cache.example:6380"]
+        {
+            assert!(o.is_at(address), "{address}");
+        }
+        for address in [
+            "",
+            "cache.example",
+            "other:6380",
+            "rediss://cache.example:6380",
+            "redis://root@cache.example:6380",
+            "redis://sage:x@cache.example:6380",
+            "redis://cache.example:6380?db=1",
+            "cache.example:6380@other",
+            "http://cache.example:6380",
+        ] {
+            assert!(!o.is_at(address), "{address}");
+        }
+        assert!(Options { port: 6379, ..o.clone() }.is_at("cache.example"));
+        assert!(Options { tls: TlsMode::VerifyFull, ..o }.is_at("rediss://cache.example:6380"));
+        let socket = Options { host: "/run/r.sock".to_owned(), ..Options::default() };
+        assert!(socket.is_at("unix:///run/r.sock") && socket.is_at("/run/r.sock") && !socket.is_at("/run/other.sock"));
     }
 
     #[test]

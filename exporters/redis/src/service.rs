@@ -79,6 +79,10 @@ impl Service for RedisService {
         write::write(session, phases).await
     }
 
+    async fn rest(session: &Redis) {
+        session.rest().await;
+    }
+
     fn usable(session: &Redis) -> bool {
         session.usable()
     }

@@ -49,7 +49,7 @@ struct Line {
 
 impl Line {
     fn new(stream: Box<dyn Stream>) -> Self {
-        Self { stream, reader: Reader::default(), buffer: vec![0; READ], from: 0, to: 0 }
+        Self { stream, reader: Reader::default(), buffer: Vec::new(), from: 0, to: 0 }
     }
 
     async fn answer(&mut self, context: &str) -> Result<Value, CollectError> {
@@ -60,6 +60,7 @@ impl Line {
             if let Some(value) = value {
                 return Ok(value);
             }
+            self.buffer.resize(READ, 0);
             let read = self.stream.read(&mut self.buffer).await.map_err(|e| tls::failed(context, e))?;
             if read == 0 {
                 return Err(CollectError::new(ErrorKind::Connect, format!("{context}: the server hung up")));
@@ -236,6 +237,15 @@ impl Redis {
         Ok(info)
     }
 
+    /// Gives back what was read for the scrape that has ended: between two scrapes a session is a socket and little else.
+    pub async fn rest(&self) {
+        *self.info.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let mut line = self.line.lock().await;
+        if line.from == line.to {
+            (line.buffer, line.from, line.to) = (Vec::new(), 0, 0);
+        }
+    }
+
     /// True while the session can take another request.
     pub fn usable(&self) -> bool {
         !self.out_of_step.load(Ordering::Relaxed)
@@ -246,6 +256,7 @@ impl Redis {
         let mut line = self.line.into_inner();
         let end = async {
             line.stream.shutdown().await?;
+            line.buffer.resize(READ, 0);
             while line.stream.read(&mut line.buffer).await? > 0 {}
             Ok::<_, std::io::Error>(())
         };
