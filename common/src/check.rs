@@ -32,6 +32,9 @@ pub struct Row {
     pub note: String,
     #[serde(skip)]
     bad: bool,
+    /// It only says once more that the server does not answer.
+    #[serde(skip)]
+    follows: bool,
 }
 
 /// A warning of `check`: nothing fails, but the operator should change something. It changes neither verdict nor exit code.
@@ -45,6 +48,8 @@ pub struct Advice {
     pub hint: String,
 }
 
+/// What is said of a part that has nothing to show.
+const NOTHING: &str = "nothing of this kind is there";
 /// The result of a row that is a warning.
 const WARNING: &str = "warning";
 
@@ -58,7 +63,7 @@ impl Row {
         note: impl Into<String>,
         ok: bool,
     ) -> Self {
-        Self { collector: collector.into(), result: result.into(), milliseconds, series, note: note.into(), bad: !ok }
+        Self { collector: collector.into(), result: result.into(), milliseconds, series, note: note.into(), bad: !ok, follows: false }
     }
 }
 
@@ -106,7 +111,9 @@ impl CheckResult {
             };
             let result = if c.lacks.is_some() { "partly" } else { result };
             let bad = c.status.reason().is_some() || c.lacks.is_some() || report.up && c.status == Status::Pending;
-            rows.push(Row::new(c.name, result, milliseconds(c.duration), c.series, c.note.clone().unwrap_or_default(), !bad));
+            let note = c.note.clone().unwrap_or(if c.status == Status::Empty { NOTHING.to_owned() } else { String::new() });
+            let follows = !report.up && (note.is_empty() && bad || matches!(c.status, Status::NotHere | Status::Pending));
+            rows.push(Row { follows, ..Row::new(c.name, result, milliseconds(c.duration), c.series, note, !bad) });
         }
         Self { target, up: report.up, rows }
     }
@@ -128,15 +135,16 @@ impl CheckResult {
         }
     }
 
-    /// The table; with `colour` the result stands out on a terminal.
+    /// The table; with `colour` the result stands out on a terminal. Of a server that is down it has what says why, and what is
+    /// there all the same; the rest is a number.
     pub fn table(&self, colour: bool) -> String {
-        let width =
-            |get: fn(&Row) -> &str, title: &str| self.rows.iter().map(|r| get(r).chars().count()).max().unwrap_or(0).max(title.len());
+        let shown = || self.rows.iter().filter(|row| !row.follows);
+        let width = |get: fn(&Row) -> &str, title: &str| shown().map(|r| get(r).chars().count()).max().unwrap_or(0).max(title.len());
         let (names, results) = (width(|r| &r.collector, "collector"), width(|r| &r.result, "result"));
         let mut out = format!("{}: {}\n", self.target, if self.up { "up" } else { "down" });
         // Writing to a String cannot fail.
         let _ = writeln!(out, "{:names$}  {:results$}  {:>8}  {:>6}  what to do", "collector", "result", "ms", "series");
-        for row in &self.rows {
+        for row in shown() {
             let (on, off) = match (colour, row.bad) {
                 (false, _) => ("", ""),
                 (true, true) => ("\u{1b}[31m", "\u{1b}[0m"),
@@ -148,6 +156,10 @@ impl CheckResult {
                 row.collector, row.result, row.milliseconds, row.series, row.note
             );
             let _ = writeln!(out, "{}", line.trim_end());
+        }
+        let follow = self.rows.len() - shown().count();
+        if follow > 0 {
+            let _ = writeln!(out, "and {follow} collectors that need an answer of the server");
         }
         out
     }
@@ -171,6 +183,25 @@ mod tests {
             assert_eq!(result(true, &[Status::Ok, bad]).verdict(), Verdict::Partly, "{bad:?}");
         }
         assert_eq!(result(false, &[]).verdict(), Verdict::Down);
+    }
+
+    #[test]
+    fn of_a_server_that_is_down_the_table_says_why_and_not_forty_times() {
+        let refused = Status::Failed(ErrorKind::Refused);
+        let mut report = Report { collectors: vec![CollectorReport::new("local", Status::Ok)], ..Report::default() };
+        for status in [refused, refused, Status::NotHere] {
+            report.collectors.push(CollectorReport::new("remote", status));
+        }
+        let mut broken = CollectorReport::new("broken", refused);
+        broken.note = Some("its own reason".into());
+        report.collectors.push(broken);
+        let r = CheckResult::from_report("db".into(), &report);
+        assert_eq!(r.rows.len(), 5, "tools get all");
+        let table = r.table(false);
+        assert!(table.contains("\nlocal ") && table.contains("its own reason") && !table.contains("remote"), "{table}");
+        assert!(table.ends_with("\nand 3 collectors that need an answer of the server\n"), "{table}");
+        let up = CheckResult::from_report("db".into(), &Report { up: true, ..report });
+        assert!(up.table(false).matches("\nremote ").count() == 3, "{}", up.table(false));
     }
 
     #[test]

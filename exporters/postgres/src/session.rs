@@ -317,7 +317,14 @@ pub async fn login(
         // The library refuses to go on when the server wants a password and there is none.
         if error.kind == ErrorKind::Decode && secret.is_none() {
             error.kind = ErrorKind::Auth;
-            error = error.hint("the server asks for a password and none is configured: DATA_SOURCE_PASS_FILE or password_file");
+            error = error.hint(
+                "the server asks for a password and none is configured: --postgres.password-file, password_file, or DATA_SOURCE_PASS_FILE",
+            );
+        } else if error.kind == ErrorKind::Auth && secret.is_none() && options.is_socket() {
+            error = error.hint(
+                "over the socket pg_hba.conf mostly asks that the system's user has the role's name (peer): run it as that user, \
+                 map it in pg_ident.conf, or go over TCP with a password (--postgres.host=127.0.0.1)",
+            );
         }
         error
     })
