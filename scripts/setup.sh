@@ -18,7 +18,10 @@ wanted=(
   "prometheus-alertmanager the real Alertmanager of demo and tests, amtool"
 )
 for=${1:-tests}
-[ "$for" = bench ] && wanted+=("prometheus-postgres-exporter the peer that the benchmark measures beside ours")
+[ "$for" = bench ] && wanted+=(
+  "prometheus-postgres-exporter the peer that the benchmark measures beside ours"
+  "prometheus-redis-exporter the peer that the benchmark measures beside ours"
+)
 
 if ! command -v cargo >/dev/null; then
   if [ -x "$HOME/.cargo/bin/cargo" ]; then
@@ -32,11 +35,12 @@ fi
 # The benchmark measures the peer's newest release where Go can build it, else Debian's package.
 if [ "$for" = bench ] && command -v go >/dev/null; then
   peers=$(realpath -m "${CARGO_TARGET_DIR:-target}/peers")
-  if [ ! -x "$peers/postgres_exporter" ]; then
-    if GOBIN=$peers timeout 600 go install github.com/prometheus-community/postgres_exporter/cmd/postgres_exporter@latest >/dev/null 2>&1; then
-      echo "set-up: built the newest postgres_exporter, which the benchmark measures beside ours, in $peers"
+  for package in github.com/prometheus-community/postgres_exporter/cmd/postgres_exporter github.com/oliver006/redis_exporter; do
+    [ -x "$peers/${package##*/}" ] && continue
+    if GOBIN=$peers timeout 600 go install "$package@latest" >/dev/null 2>&1; then
+      echo "set-up: built the newest ${package##*/}, which the benchmark measures beside ours, in $peers"
     fi
-  fi
+  done
 fi
 
 # The other versions of PostgreSQL: major, version of the package. Debian 12 has 15 alone. They are portable builds of the
@@ -192,7 +196,7 @@ apt=("${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-
 
 # Nor at the next boot, where systemd would start what has just been installed.
 if [ -d /run/systemd/system ]; then
-  for unit in postgresql redis-server prometheus prometheus-alertmanager prometheus-postgres-exporter; do
+  for unit in postgresql redis-server prometheus prometheus-alertmanager prometheus-postgres-exporter prometheus-redis-exporter; do
     for package in "${missing[@]}"; do
       case $package in
         "$unit" | "$unit"-15) "${root[@]}" systemctl disable --now "$unit.service" && echo "set-up: $unit.service is off" ;;

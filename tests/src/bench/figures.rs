@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::bench::contests::Load;
+use crate::bench::contests::{Contest, Load};
 use crate::bench::encode::{self, Encoding};
 use crate::bench::measure::{BRIEF, Figures, Pair, USUAL};
 
@@ -67,7 +67,7 @@ pub fn encoding(results: &[Encoding]) -> String {
 }
 
 /// Cells of equal width; the first row is the heading, and all columns but the first are numbers.
-fn markdown(cells: &[[String; 4]]) -> String {
+pub fn markdown(cells: &[[String; 4]]) -> String {
     let width = |column: usize| cells.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths = [0, 1, 2, 3].map(width);
     let mut text = String::new();
@@ -98,37 +98,37 @@ impl Aim {
     }
 }
 
-/// The aims of a contest, judged by its first load.
-pub fn aims(pair: &Pair) -> Vec<Aim> {
-    let (ours, peer) = (&pair.ours, &pair.peer);
+/// The aims of one server of usual size.
+pub fn aims(contest: &Contest, pair: &Pair) -> Vec<Aim> {
+    let (name, ours, peer) = (contest.name, &pair.ours, &pair.peer);
     let (cpu, allowed) = (ours.cpu_per_series(), peer.cpu_per_series() / 4.0);
     vec![
         Aim {
             text: format!(
-                "CPU of the exporter per series at most a quarter of the peer's ({:.2} µs, allowed {:.2} µs)",
+                "{name}: CPU of the exporter per series at most a quarter of the peer's ({:.2} µs, allowed {:.2} µs)",
                 cpu * 1e6,
                 allowed * 1e6
             ),
             met: cpu <= allowed,
         },
         Aim {
-            text: format!("at most 12 MB resident after {} scrapes ({:.1} MB)", USUAL.rss_after, ours.rss as f64 / 1e6),
+            text: format!("{name}: at most 12 MB resident after {} scrapes ({:.1} MB)", USUAL.rss_after, ours.rss as f64 / 1e6),
             met: ours.rss <= 12_000_000,
         },
         Aim {
-            text: format!("CPU of the server not above the peer's ({:.3} s, peer {:.3} s)", ours.server_cpu, peer.server_cpu),
+            text: format!("{name}: CPU of the server not above the peer's ({:.3} s, peer {:.3} s)", ours.server_cpu, peer.server_cpu),
             met: ours.server_cpu <= peer.server_cpu,
         },
         Aim {
-            text: format!("p50 of a scrape not above the peer's ({:.2} ms, peer {:.2} ms)", ours.p50 * 1e3, peer.p50 * 1e3),
+            text: format!("{name}: p50 of a scrape not above the peer's ({:.2} ms, peer {:.2} ms)", ours.p50 * 1e3, peer.p50 * 1e3),
             met: ours.p50 <= peer.p50,
         },
     ]
 }
 
-/// The aims of a server with many databases or tables, judged by any of its loads.
-pub fn aims_of_many(name: &str, pair: &Pair) -> Vec<Aim> {
-    let ours = &pair.ours;
+/// The aims of a large server.
+pub fn aims_of_large(contest: &Contest, pair: &Pair) -> Vec<Aim> {
+    let (name, ours) = (contest.name, &pair.ours);
     vec![
         Aim {
             text: format!("{name}: nothing is left out of the page ({:.0} series of {})", ours.dropped, ours.series),
@@ -174,6 +174,7 @@ fn replace(old: &str, text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::contests;
 
     #[test]
     fn only_the_marked_part_is_replaced() {
@@ -185,7 +186,7 @@ mod tests {
     #[test]
     fn aims_are_judged_at_their_bounds() {
         let side = |cpu, rss| Figures { p50: 0.01, cpu, server_cpu: 0.5, series: 100, rss, ..Figures::default() };
-        let met = |ours, peer| -> Vec<bool> { aims(&Pair { ours, peer }).iter().map(|aim| aim.met).collect() };
+        let met = |ours, peer| -> Vec<bool> { aims(&contests::CONTESTS[0], &Pair { ours, peer }).iter().map(|aim| aim.met).collect() };
         assert_eq!(met(side(0.25, 12_000_000), side(1.0, 0)), [true, true, true, true]);
         assert_eq!(met(side(0.26, 12_000_001), side(1.0, 0)), [false, false, true, true]);
     }

@@ -102,7 +102,7 @@ pub struct Pair {
 pub fn run(contest: &Contest, load: &Load, peer: &Program, stage: &Stage) -> Pair {
     let ours = Program::ours(contest.exporter);
     let effort = contest.effort;
-    let mut sides = [Side::start(&ours, &load.ours, stage, effort), Side::start(peer, &load.peer, stage, effort)];
+    let mut sides = [Side::start(&ours, &load.ours, stage, contest), Side::start(peer, &load.peer, stage, contest)];
     for side in &mut sides {
         side.walked();
         side.scrapes(effort.warm_up);
@@ -143,7 +143,7 @@ struct Round {
 }
 
 impl Side {
-    fn start(program: &Program, setup: &Setup, stage: &Stage, effort: Effort) -> Self {
+    fn start(program: &Program, setup: &Setup, stage: &Stage, contest: &Contest) -> Self {
         let folder = TempFolder::new("bench");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let mut command = process::command(&program.path, folder.path());
@@ -157,14 +157,13 @@ impl Side {
         process.wait_ready(LIMIT, || http::get(address, "/", &[], LIMIT).is_ok_and(|r| r.status == 200));
         let plain = http::get(address, "/metrics", &[], LIMIT).expect("a page");
         let page = Page::parse(&plain.text()).unwrap_or_else(|e| panic!("{}: {e}", program.about));
-        let up = page.value("pg_up", &[]).or_else(|| page.value("sage_up", &[]));
-        assert_eq!(up, Some(1.0), "{} does not reach the server:\n{}", program.about, process.logs());
+        assert_eq!(page.value(contest.peer.up, &[]), Some(1.0), "{} does not reach the server:\n{}", program.about, process.logs());
         let fixed = Figures {
             rss_first: process::memory_bytes(process.pid(), "VmRSS").expect("it runs"),
             binary: fs::metadata(&program.path).expect("the program").len(),
             ..Figures::default()
         };
-        Self { process, address, done: 1, effort, rounds: Vec::new(), fixed, _folder: folder }
+        Self { process, address, done: 1, effort: contest.effort, rounds: Vec::new(), fixed, _folder: folder }
     }
 
     /// Waits until a walk over all databases has ended, where there is one.

@@ -13,6 +13,8 @@ pub struct Peer {
     pub built: &'static str,
     /// As Debian packages it.
     pub packaged: &'static str,
+    /// Its series that is 1 while the server answers; ours has it as well.
+    pub up: &'static str,
 }
 
 /// A program that can be measured.

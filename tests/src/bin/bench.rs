@@ -1,21 +1,21 @@
 //! `make bench`: prints the figures of every exporter beside its peer's, and of the encoder, and judges the aims.
-//! Usage: `bench [EXPORTER...|encoding] [--markdown FILE]`; the file's part between the figures' markers is then written.
+//! Usage: `bench [EXPORTER|CONTEST...|encoding] [--markdown FILE]`; the file's part between the figures' markers is then written.
 //! Nothing else is written, and everything that is started is stopped again.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::{env, fs, thread};
 
-use e2e::bench::contests::{CONTESTS, Contest};
-use e2e::bench::encode;
-use e2e::bench::figures;
-use e2e::bench::measure;
+use e2e::bench::contests::{CONTESTS, Contest, FLEETS};
+use e2e::bench::fleet::{self, Fleet};
 use e2e::bench::peer::Program;
+use e2e::bench::{encode, figures, measure};
 use e2e::temp;
 
 fn main() -> ExitCode {
-    let code = match arguments(env::args().skip(1).collect()).and_then(|(contests, file)| run(&contests, file)) {
+    let code = match arguments(env::args().skip(1).collect()).and_then(|choice| run(&choice)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error}");
@@ -29,32 +29,48 @@ fn main() -> ExitCode {
 /// Measures the encoder alone, in a second.
 const ENCODING: &str = "encoding";
 
-fn arguments(words: Vec<String>) -> Result<(Vec<&'static Contest>, Option<PathBuf>), String> {
-    let (mut contests, mut file, mut alone) = (Vec::new(), None, false);
-    let mut words = words.into_iter();
-    while let Some(word) = words.next() {
-        if word == "--markdown" {
-            file = Some(PathBuf::from(words.next().ok_or("--markdown needs a file")?));
-        } else if word == ENCODING {
-            alone = true;
-        } else {
-            let known = CONTESTS.iter().find(|contest| contest.name == word);
-            contests.push(known.ok_or_else(|| {
-                let names: Vec<&str> = CONTESTS.iter().map(|contest| contest.name).collect();
-                format!("no exporter {word:?}; there are: {}, and {ENCODING}", names.join(", "))
-            })?);
-        }
-    }
-    if contests.is_empty() && !alone {
-        contests.extend(CONTESTS);
-    }
-    if file.is_some() && contests.iter().any(|contest| Some(contest.exporter) != contests.first().map(|first| first.exporter)) {
-        return Err("--markdown writes the figures of one exporter: name it".to_owned());
-    }
-    Ok((contests, file))
+/// What was asked for on the command line.
+#[derive(Default)]
+struct Choice {
+    contests: Vec<&'static Contest>,
+    fleets: Vec<&'static Fleet>,
+    file: Option<PathBuf>,
 }
 
-fn run(contests: &[&Contest], file: Option<PathBuf>) -> Result<(), String> {
+impl Choice {
+    /// The exporters that are measured, each once.
+    fn exporters(&self) -> BTreeSet<&str> {
+        self.contests.iter().map(|contest| contest.exporter).chain(self.fleets.iter().map(|fleet| fleet.exporter)).collect()
+    }
+}
+
+fn arguments(words: Vec<String>) -> Result<Choice, String> {
+    let (mut choice, mut alone) = (Choice::default(), false);
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        let before = choice.contests.len() + choice.fleets.len();
+        choice.contests.extend(CONTESTS.iter().filter(|contest| contest.name == word || contest.exporter == word));
+        choice.fleets.extend(FLEETS.iter().filter(|fleet| fleet.name == word || fleet.exporter == word));
+        if word == "--markdown" {
+            choice.file = Some(PathBuf::from(words.next().ok_or("--markdown needs a file")?));
+        } else if word == ENCODING {
+            alone = true;
+        } else if choice.contests.len() + choice.fleets.len() == before {
+            let names: Vec<&str> = CONTESTS.iter().map(|contest| contest.name).chain(FLEETS.iter().map(|fleet| fleet.name)).collect();
+            return Err(format!("there is no {word:?}; there are: {}, {ENCODING}, and the exporters by name", names.join(", ")));
+        }
+    }
+    if choice.contests.is_empty() && choice.fleets.is_empty() && !alone {
+        choice.contests.extend(CONTESTS);
+        choice.fleets.extend(FLEETS);
+    }
+    if choice.file.is_some() && choice.exporters().len() > 1 {
+        return Err("--markdown writes the figures of one exporter: name it".to_owned());
+    }
+    Ok(choice)
+}
+
+fn run(choice: &Choice) -> Result<(), String> {
     if cfg!(debug_assertions) {
         return Err("this is a debug build; run make bench".to_owned());
     }
@@ -66,35 +82,45 @@ fn run(contests: &[&Contest], file: Option<PathBuf>) -> Result<(), String> {
         text += part.trim_end_matches('\n');
         text += "\n";
     };
-    let mut aims = String::new();
-    for contest in contests {
+    let mut aims = Vec::new();
+    for contest in &choice.contests {
         let peer = contest.peer.find()?;
         let stage = (contest.server)();
-        say(format!(
-            "{} beside {}.\nServer: {}.\nMachine: {} cores, {}, load {} at the start.\n",
-            Program::ours(contest.exporter).about,
-            peer.about,
-            stage.about,
-            thread::available_parallelism().map_or(1, usize::from),
-            processor(),
-            load(),
-        ));
+        say(heading(contest.exporter, &peer, &stage.about));
         for (number, load) in contest.loads.iter().enumerate() {
             let pair = measure::run(contest, load, &peer, &stage);
             say(figures::table(load, &pair));
-            if contest.name != contest.exporter {
-                aims.extend(figures::aims_of_many(contest.name, &pair).iter().take(2 * usize::from(number == 0)).map(figures::Aim::line));
-            } else if number == 0 {
-                aims.extend(figures::aims(&pair).iter().map(figures::Aim::line));
+            if number == 0 {
+                aims.extend((contest.aims)(contest, &pair));
             }
         }
     }
+    for fleet in &choice.fleets {
+        let peer = fleet.peer.find()?;
+        let stage = (fleet.start)(fleet.targets, fleet.hung.iter().copied().max().unwrap_or(0));
+        say(heading(fleet.exporter, &peer, &stage.about));
+        let (ours, theirs) = fleet::run(fleet, &peer, &stage);
+        say(fleet::table(fleet, &ours, &theirs));
+        aims.extend(fleet::aims(fleet, &ours));
+    }
     let encoding = encode::run();
     say(figures::encoding(&encoding));
-    aims += &figures::encoding_aim(&encoding).line();
-    say(format!("Aims:\n\n{aims}"));
+    aims.push(figures::encoding_aim(&encoding));
+    say(format!("Aims:\n\n{}", aims.iter().map(figures::Aim::line).collect::<String>()));
     println!("Load at the end: {}", load());
-    file.map_or(Ok(()), |path| figures::write_to(&path, &text))
+    choice.file.as_ref().map_or(Ok(()), |path| figures::write_to(path, &text))
+}
+
+/// Who is measured, at what, on which machine.
+fn heading(exporter: &str, peer: &Program, server: &str) -> String {
+    format!(
+        "{} beside {}.\nServer: {server}.\nMachine: {} cores, {}, load {} at the start.\n",
+        Program::ours(exporter).about,
+        peer.about,
+        thread::available_parallelism().map_or(1, usize::from),
+        processor(),
+        load(),
+    )
 }
 
 /// Processes that wanted to run in the last minute, on average.

@@ -1,79 +1,23 @@
-//! The table of contests: a further exporter joins by one entry here.
-//!
-//! A contest is measured once for each of its loads, that is for each choice of collectors; the first load is the one
-//! that the aims are judged by, so it must ask both sides for the same things.
+//! postgres_exporter and ours at one PostgreSQL: small, with many databases, with many tables.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::bench::measure::{BRIEF, Effort, USUAL, idle_share};
+use super::{Contest, Load, Setup, Stage};
+use crate::bench::figures;
+use crate::bench::measure::{BRIEF, USUAL};
 use crate::bench::peer::Peer;
 use crate::servers::postgres::{Postgres, PostgresOptions};
 use crate::temp::TempFolder;
 
-/// One exporter, its peer and the server that both watch.
-pub struct Contest {
-    /// What it is called on the command line.
-    pub name: &'static str,
-    /// The exporter's folder below `exporters/`; its binary is `sage-<exporter>-exporter`.
-    pub exporter: &'static str,
-    /// How often both sides are scraped.
-    pub effort: Effort,
-    /// The program that it is measured beside.
-    pub peer: Peer,
-    /// Starts and fills the server.
-    pub server: fn() -> Stage,
-    /// What both sides are asked for.
-    pub loads: &'static [Load],
-}
+/// 50 databases with 50 tables each.
+pub const DATABASES_50: Contest = Contest { name: "postgres-50", server: || large(50, 50), ..MANY };
+/// 200 databases with 50 tables each.
+pub const DATABASES_200: Contest = Contest { name: "postgres-200", server: || large(200, 50), ..MANY };
+/// One database with 10,000 tables.
+pub const TABLES: Contest = Contest { name: "postgres-tables", server: || large(1, 10_000), ..MANY };
 
-/// A choice of collectors on both sides.
-pub struct Load {
-    /// Heading of its table.
-    pub title: &'static str,
-    /// Ours.
-    pub ours: Setup,
-    /// The peer's.
-    pub peer: Setup,
-}
-
-/// How one side is started, and what it then reads at each scrape, in words.
-pub struct Setup {
-    /// Further arguments; `{queries}` stands for the stage's file of custom queries.
-    pub args: &'static [&'static str],
-    /// Collectors to switch off; those that a program does not have are left out of its command line, since the peer's
-    /// collectors differ between its versions.
-    pub without: &'static [&'static str],
-    /// What it reads, for the reader of the figures.
-    pub reads: &'static str,
-}
-
-/// A running server.
-pub struct Stage {
-    /// Its first process: the tree below it is what the server's CPU time is read from.
-    pub pid: u32,
-    /// The CPU share that it takes on its own.
-    pub idle: f64,
-    /// What it is, for the reader of the figures.
-    pub about: String,
-    /// Environment of both exporters.
-    pub env: Vec<(&'static str, String)>,
-    /// A file of custom queries: one with a row for each table.
-    pub queries: String,
-    /// Stops it when dropped.
-    _server: Postgres,
-    _folder: TempFolder,
-}
-
-/// Every contest.
-pub const CONTESTS: &[Contest] = &[
-    SMALL,
-    Contest { name: "postgres-50", server: || large(50, 50), ..MANY },
-    Contest { name: "postgres-200", server: || large(200, 50), ..MANY },
-    Contest { name: "postgres-tables", server: || large(1, 10_000), ..MANY },
-];
-
-const PEER: Peer = Peer { built: "postgres_exporter", packaged: "prometheus-postgres-exporter" };
+const PEER: Peer = Peer { built: "postgres_exporter", packaged: "prometheus-postgres-exporter", up: "pg_up" };
 
 /// Databases from one template, each with tables of its own, and the peer also as it reads them: by a query for each table.
 const MANY: Contest = Contest {
@@ -98,10 +42,12 @@ const MANY: Contest = Contest {
             },
         },
     ],
+    aims: figures::aims_of_large,
 };
 
-const SMALL: Contest = Contest {
-    name: "postgres",
+/// A small database, as most are.
+pub const SMALL: Contest = Contest {
+    name: "postgres-small",
     exporter: "postgres",
     effort: USUAL,
     peer: PEER,
@@ -111,8 +57,37 @@ const SMALL: Contest = Contest {
             title: "the same collectors",
             ours: Setup {
                 args: &[],
-                without: &["database_size", "footprint", "slow_queries", "tables"],
-                reads: "sessions, databases, locks, replication, settings; a fresh login every 30 s",
+                without: &[
+                    "backups",
+                    "bgwriter",
+                    "certificate",
+                    "checkpointer",
+                    "cluster",
+                    "custom_queries",
+                    "custom_queries_each",
+                    "database_size",
+                    "footprint",
+                    "indexes",
+                    "long_running_transactions",
+                    "maintenance",
+                    "memory",
+                    "postmaster",
+                    "prepared_transactions",
+                    "progress_vacuum",
+                    "roles",
+                    "sequences",
+                    "slow_queries",
+                    "slru",
+                    "ssl",
+                    "statio",
+                    "subscriptions",
+                    "tables",
+                    "wal",
+                    "wal_receiver",
+                    "wraparound",
+                    "xmin_horizon",
+                ],
+                reads: "sessions, databases, locks, replication, slots, archiver, settings; a fresh login every 30 s",
             },
             peer: Setup {
                 args: &[],
@@ -127,27 +102,32 @@ const SMALL: Contest = Contest {
                     "stat_statements",
                     "wal",
                 ],
-                reads: "the same; also conflicts, archiver and slots, which cannot be switched off alone",
+                reads: "the same; also conflicts, which cannot be switched off alone",
             },
         },
         Load {
             title: "as installed",
-            ours: Setup { args: &[], without: &[], reads: "also the server's processes and log; sizes and tables every 5 min" },
+            ours: Setup {
+                args: &[],
+                without: &[],
+                reads: "all of the instance, the server's processes and log; sizes, tables, indexes and sequences every 5 min",
+            },
             peer: Setup { args: &[], without: &[], reads: "also sizes and the background writer" },
         },
     ],
+    aims: figures::aims,
 };
 
 const USER: &str = "bench";
 const PASSWORD: &str = "bench-password";
-const TABLES: u32 = 10;
+const OTHERS: u32 = 10;
 
 fn postgres() -> Stage {
     let server = start();
     server.psql("create database shop").expect("a database");
     server.pgbench_init("shop", 1);
-    server.psql_in("shop", &(tables(TABLES, 1000) + "vacuum analyze; checkpoint;")).expect("tables");
-    stage(server, &format!("a database with pgbench's tables and {TABLES} others"))
+    server.psql_in("shop", &(tables(OTHERS, 1000) + "vacuum analyze; checkpoint;")).expect("tables");
+    stage(server, &format!("a database with pgbench's tables and {OTHERS} others"))
 }
 
 /// As many databases from one template, with as many small tables each.
@@ -186,19 +166,13 @@ fn stage(server: Postgres, what: &str) -> Stage {
     // Ours refuses a secret that others can read.
     std::fs::set_permissions(&password, Permissions::from_mode(0o600)).expect("our own file");
     let queries = folder.write("queries.yaml", &queries());
-    Stage {
-        pid: server.pid(),
-        idle: idle_share(server.pid()),
-        about: format!("PostgreSQL {version}, {what}, no load of its own"),
-        env: vec![
-            ("DATA_SOURCE_URI", format!("127.0.0.1:{}/postgres?sslmode=disable", server.port())),
-            ("DATA_SOURCE_USER", USER.to_owned()),
-            ("DATA_SOURCE_PASS_FILE", password.display().to_string()),
-        ],
-        queries: queries.display().to_string(),
-        _server: server,
-        _folder: folder,
-    }
+    let env = vec![
+        ("DATA_SOURCE_URI", format!("127.0.0.1:{}/postgres?sslmode=disable", server.port())),
+        ("DATA_SOURCE_USER", USER.to_owned()),
+        ("DATA_SOURCE_PASS_FILE", password.display().to_string()),
+    ];
+    let about = format!("PostgreSQL {version}, {what}, no load of its own");
+    Stage { queries: queries.display().to_string(), ..Stage::new(server.pid(), about, env, (server, folder)) }
 }
 
 /// A custom query with a row for each table, as such files mostly have one.
