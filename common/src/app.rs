@@ -27,6 +27,9 @@ pub trait App: Send + Sync + 'static {
     /// The samples of `/probe`.
     fn probe(&self, ask: Ask) -> BoxFuture<'_, Result<Sink, HttpError>>;
 
+    /// Scrapes that may run at once where the user says nothing: enough for all targets, whichever of them hang.
+    fn room(&self) -> usize;
+
     /// For the landing page: what is watched and how it is at present, a line each.
     fn overview(&self) -> Vec<(String, String)>;
 

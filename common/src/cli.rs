@@ -31,9 +31,9 @@ pub struct CommonFlags {
     /// Path of the metrics
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", global = true)]
     pub telemetry_path: String,
-    /// Scrapes answered at once; more get 503
-    #[arg(long = "web.max-requests", value_name = "N", default_value_t = 64, global = true)]
-    pub max_requests: usize,
+    /// Scrapes answered at once; more get 503. Default: 62 and 2 for each target, 512 where targets are free
+    #[arg(long = "web.max-requests", value_name = "N", global = true)]
+    pub max_requests: Option<usize>,
     /// How much sooner than the scraper's timeout the answer is out; at most a tenth of that timeout
     #[arg(long = "scrape.timeout-offset", value_name = "TIME", default_value = "500ms", global = true)]
     pub timeout_offset: Span,

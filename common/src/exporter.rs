@@ -168,6 +168,7 @@ async fn check(app: &impl App, json: bool, deadline: Deadline) -> ExitCode {
 }
 
 async fn serve<P: Program>(common: CommonFlags, flags: P::Flags, switches: Switches) -> ExitCode {
+    os::files::allow_many();
     if !common.telemetry_path.starts_with('/')
         || common.telemetry_path.starts_with("/-/")
         || matches!(common.telemetry_path.as_str(), "/" | "/probe" | "/scrape")

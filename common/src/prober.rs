@@ -119,6 +119,8 @@ pub struct ProbeApp<P: Prober> {
 
 /// Longest probe of a module that sets no limit.
 const LONGEST: Duration = Duration::from_secs(120);
+/// Probes at once: a thousand targets every 15 s, a third of which hang for 10 s.
+const PROBES: usize = 512;
 /// Kept back from the deadline for encoding the page.
 const ENCODE_MARGIN: Duration = Duration::from_millis(20);
 /// How much sooner than we cut it a probe is told to end: then it still writes what it saw.
@@ -205,6 +207,10 @@ impl<P: Prober> App for ProbeApp<P> {
 
     fn probe(&self, ask: Ask) -> BoxFuture<'_, Result<Sink, HttpError>> {
         self.page(ask).boxed()
+    }
+
+    fn room(&self) -> usize {
+        PROBES
     }
 
     fn overview(&self) -> Vec<(String, String)> {

@@ -31,6 +31,8 @@ use crate::write;
 
 /// The name of the target and module that a configuration without names has.
 const DEFAULT: &str = "default";
+/// Scrapes at once beside those of the targets' own Prometheus servers.
+const LOOKERS: usize = 62;
 
 /// An exporter of product `S` with its configuration loaded.
 pub struct ServiceApp<S: Service> {
@@ -175,6 +177,11 @@ impl<S: Service> App for ServiceApp<S> {
             self.page(Some(&target), &ask).await
         }
         .boxed()
+    }
+
+    fn room(&self) -> usize {
+        // Two servers of Prometheus that ask for each target, and some people that look.
+        LOOKERS + 2 * self.targets.len()
     }
 
     fn overview(&self) -> Vec<(String, String)> {

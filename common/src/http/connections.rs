@@ -1,6 +1,7 @@
 //! The open connections: how many there may be, and which one makes room for the next.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,9 +9,6 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::clock::Clock;
-
-/// Open connections at most.
-const MOST: usize = 64;
 
 /// One of them.
 pub struct Connection {
@@ -38,15 +36,19 @@ impl Connections {
         std::mem::take(&mut *self.lock())
     }
 
-    /// Takes a connection in. Where there is no room, one of the address that has the most makes room: one that never
+    /// Takes a connection in. Where `most` are open, one of the address that has the most makes room: one that never
     /// asked anything, else the oldest. So who opens many takes from himself first. Where all are busy, the newcomer is
     /// closed at once.
-    pub fn admit(&self, from: IpAddr, start: impl FnOnce(Arc<Clock>, watch::Sender<bool>) -> AbortHandle) {
+    pub fn admit(&self, most: usize, from: IpAddr, start: impl FnOnce(Arc<Clock>, watch::Sender<bool>) -> AbortHandle) {
         let mut open = self.lock();
         open.retain(|c| !c.abort.is_finished());
-        if open.len() >= MOST {
-            let of = |from: IpAddr| open.iter().filter(|c| c.from == from).count();
-            let idle = open.iter().enumerate().filter_map(|(at, c)| c.clock.idle().map(|served| (Reverse(of(c.from)), served, at)));
+        if open.len() >= most {
+            let mut held: HashMap<IpAddr, usize> = HashMap::new();
+            for connection in open.iter() {
+                *held.entry(connection.from).or_default() += 1;
+            }
+            let of = |c: &Connection| Reverse(held.get(&c.from).copied());
+            let idle = open.iter().enumerate().filter_map(|(at, c)| c.clock.idle().map(|served| (of(c), served, at)));
             let Some((_, _, at)) = idle.min() else {
                 tracing::warn!(connections = open.len(), "a connection was refused: all are busy");
                 return;
@@ -69,7 +71,7 @@ mod tests {
         let all = Connections::default();
         let clocks = Mutex::new(Vec::new());
         let open = |last: u8| {
-            all.admit(IpAddr::from([192, 0, 2, last]), |clock, _| {
+            all.admit(64, IpAddr::from([192, 0, 2, last]), |clock, _| {
                 clocks.lock().unwrap().push(clock);
                 tokio::spawn(std::future::pending::<()>()).abort_handle()
             });
@@ -91,6 +93,6 @@ mod tests {
         // When all are busy, nobody makes room.
         let busy: Vec<_> = all.lock().iter().map(|c| c.clock.request()).collect();
         open(4);
-        assert_eq!((busy.len(), count(4)), (MOST, 0));
+        assert_eq!((busy.len(), count(4)), (64, 0));
     }
 }

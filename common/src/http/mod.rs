@@ -22,7 +22,7 @@ use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
 };
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::app::{Ask, TIMEOUT_HEADER};
 use crate::cli::CommonFlags;
@@ -34,6 +34,9 @@ use crate::selfmon::{self, Answers};
 use crate::sink::Sink;
 use crate::web::{Admission, Rules, Web};
 
+/// Open connections that are always possible.
+const LEAST_CONNECTIONS: usize = 64;
+
 type Answer = Response<Full<Bytes>>;
 
 /// What all requests of one exporter share.
@@ -41,7 +44,9 @@ pub struct Site {
     current: Arc<dyn InForce>,
     lifecycle: bool,
     telemetry_path: String,
-    scrapes: Semaphore,
+    max_requests: Option<usize>,
+    /// A clone for each scrape that runs.
+    scrapes: Arc<()>,
     answers: Answers,
     stopping: AtomicBool,
     web: Arc<Web>,
@@ -54,11 +59,22 @@ impl Site {
             current,
             lifecycle: flags.web_enable_lifecycle,
             telemetry_path: flags.telemetry_path.clone(),
-            scrapes: Semaphore::new(flags.max_requests),
+            max_requests: flags.max_requests,
+            scrapes: Arc::default(),
             answers: Answers::default(),
             stopping: AtomicBool::new(false),
             web,
         }
+    }
+
+    /// Scrapes that may run at once, with the targets that there are now.
+    fn room(&self) -> usize {
+        self.max_requests.unwrap_or_else(|| self.current.app().room())
+    }
+
+    /// Connections that may be open: Prometheus keeps one for each target.
+    pub fn connections(&self) -> usize {
+        self.room().max(LEAST_CONNECTIONS)
     }
 
     /// From now on `/-/ready` says no.
@@ -164,9 +180,10 @@ impl Site {
             None => None,
         };
         let ask = Ask::parse(request.uri().query().unwrap_or_default(), timeout)?;
-        let Ok(_permit) = self.scrapes.try_acquire() else {
+        let running = Arc::clone(&self.scrapes);
+        if Arc::strong_count(&running) > self.room().saturating_add(1) {
             return Err(HttpError { status: 503, message: "too many scrapes at once (--web.max-requests)".to_owned() });
-        };
+        }
         let app = self.current.app();
         let mut page = if own { app.metrics(ask).await? } else { app.probe(ask).await? };
         page.lift_limit();

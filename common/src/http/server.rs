@@ -86,7 +86,7 @@ async fn accept(site: Arc<Site>, listener: TcpListener, open: Arc<Connections>, 
             () = stopped(&mut stop) => return,
         };
         match accepted {
-            Ok((stream, peer)) => open.admit(peer.ip().to_canonical(), |clock, done| {
+            Ok((stream, peer)) => open.admit(site.connections(), peer.ip().to_canonical(), |clock, done| {
                 tokio::spawn(connection(Arc::clone(&site), stream, peer.ip().to_canonical(), clock, done, stop.clone())).abort_handle()
             }),
             Err(error) => {

@@ -4,6 +4,21 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 
+/// Lets this process open as many files and sockets as the machine allows it: a target takes up to three, and the usual
+/// limit of 1024 is there for programs that cannot count higher.
+#[cfg(unix)]
+pub fn allow_many() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
+/// Elsewhere there is no such limit.
+#[cfg(not(unix))]
+pub fn allow_many() {}
+
 /// True for a file that others than owner and group can read, or others than the owner can write.
 #[cfg(unix)]
 pub fn open_to_all(path: &Path) -> bool {
