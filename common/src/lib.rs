@@ -41,6 +41,7 @@ pub mod service_app;
 pub mod sink;
 pub mod tail;
 pub mod tasks;
+pub mod terminal;
 pub mod timer;
 pub mod tree;
 pub mod walk;

@@ -4,32 +4,14 @@
 //! Where two readings are possible, the rest is left out rather than shown. Source: PostgreSQL documentation, lexical
 //! structure.
 
+use sage_common::terminal::{hidden, plain};
+
 /// The text without values.
 pub fn without_values(sql: &str) -> String {
     let mut cutter =
         Cutter { rest: sql, out: String::with_capacity(sql.len().min(256)), space: false, first: None, set: false, mute: false };
     while cutter.token() {}
     cutter.out
-}
-
-/// At most `width` characters; what is cut off is shown by an ellipsis.
-pub fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    let mut out: String = text.chars().take(width.saturating_sub(1)).collect();
-    out.push('…');
-    out
-}
-
-/// A name from the server as it may be shown on a terminal: on one line, and without anything that a terminal obeys.
-pub fn plain(text: &str) -> String {
-    text.chars().map(|c| if hidden(c) { ' ' } else { c }).collect()
-}
-
-/// Characters that a terminal obeys or that turn what follows around.
-fn hidden(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 struct Cutter<'a> {
@@ -279,12 +261,6 @@ mod tests {
         ] {
             assert_eq!(without_values(sql), want, "{sql}");
         }
-    }
-
-    #[test]
-    fn long_texts_are_cut_by_characters() {
-        assert_eq!(cut("абвгд", 5), "абвгд");
-        assert_eq!(cut("абвгд", 4), "абв…");
     }
 
     /// Small numbers in an order that is the same in each run.

@@ -7,11 +7,12 @@ use std::collections::BTreeSet;
 
 use sage_common::deadline::Deadline;
 use sage_common::error::CollectError;
+use sage_common::terminal::plain;
 
 use super::{Blocked, Connections, Deadlocks, Now, Problem, Replication, Server, Session, Standby, deadlock, locks};
 use crate::options::Options;
 use crate::session::{GRANT, Pg, Row};
-use crate::sqltext::{plain, without_values};
+use crate::sqltext::without_values;
 
 /// Most sessions that are looked at one by one: far more than are shown, and a bound for the answer.
 const MOST_SESSIONS: i64 = 2000;

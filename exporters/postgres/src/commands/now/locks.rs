@@ -9,12 +9,12 @@ use std::time::Duration;
 use sage_common::deadline::Deadline;
 use sage_common::error::CollectError;
 use sage_common::service::Phases;
+use sage_common::terminal::plain;
 
 use super::ask::part;
 use super::{Blocked, Lock, Node, Problem, Session};
 use crate::options::Options;
 use crate::session::{Pg, V14};
-use crate::sqltext::plain;
 
 /// What is asked of those who wait; the start of the wait differs by version. A row's lock is waited for as the holder's
 /// transaction; the first who waits holds the row's tuple lock meanwhile, which names the relation.

@@ -8,7 +8,6 @@ mod deadlock;
 mod locks;
 mod show;
 
-use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use sage_common::command::{Failure, Setup, say};
@@ -16,6 +15,7 @@ use sage_common::config::Span;
 use sage_common::deadline::Deadline;
 use sage_common::error::CollectError;
 use sage_common::service::{Phases, TargetOptions as _};
+use sage_common::terminal;
 use serde::Serialize;
 
 use crate::options::Options;
@@ -183,7 +183,7 @@ pub async fn run(args: Args, setup: &Setup<Postgres>) -> Result<(), Failure> {
     if args.json {
         say(&(serde_json::to_string_pretty(&now).unwrap_or_default() + "\n"));
     } else {
-        say(&show::text(&now, width()));
+        say(&show::text(&now, terminal::width()));
     }
     // What is there was said, but somebody should know that it is not all.
     if now.problems.is_empty() { Ok(()) } else { Err(Failure::Said) }
@@ -215,13 +215,4 @@ async fn look(options: &Options, limit: i64, deadline: Deadline) -> Result<Now, 
             Err(hang("ask"))
         }
     }
-}
-
-/// Columns of the terminal; where there is none, enough for whole lines.
-fn width() -> usize {
-    const NO_TERMINAL: usize = 160;
-    let columns = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
-    let terminal = || terminal_size::terminal_size().map(|(columns, _)| usize::from(columns.0));
-    let found = if std::io::stdout().is_terminal() { columns.or_else(terminal) } else { columns };
-    found.unwrap_or(NO_TERMINAL).clamp(80, 240)
 }

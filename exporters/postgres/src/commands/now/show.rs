@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
+use sage_common::terminal::{cut, size, time, wrap};
+
 use super::{Lock, Node, Now, Replication, Session};
-use crate::sqltext::cut;
 
 /// Widest cell before the statement.
 const CELL: usize = 24;
@@ -72,26 +73,6 @@ fn head(now: &Now) -> Vec<String> {
         line(&format!("not known: {} ({}): {}", problem.part, problem.reason, problem.detail));
     }
     lines
-}
-
-/// Breaks a line at blanks; what follows is indented. A word that is wider than the terminal is cut.
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let lead = text.len() - text.trim_start_matches(' ').len();
-    let indent = " ".repeat((lead + 4).min(width / 2));
-    let mut lines: Vec<String> = Vec::new();
-    let mut line = " ".repeat(lead);
-    let mut fresh = true;
-    for word in text.trim_start_matches(' ').split(' ') {
-        if !fresh && line.chars().count() + 1 + word.chars().count() > width {
-            lines.push(std::mem::replace(&mut line, indent.clone()));
-        } else if !fresh {
-            line.push(' ');
-        }
-        line.push_str(word);
-        fresh = false;
-    }
-    lines.push(line);
-    lines.iter().map(|line| cut(line, width)).collect()
 }
 
 /// Which time a table shows.
@@ -198,49 +179,9 @@ fn replication(role: &str, found: &Replication) -> String {
     parts.join(", ")
 }
 
-/// A time as people say it, in two units.
-fn time(seconds: f64) -> String {
-    // Cut at zero, and far below the limits of the type.
-    let ms = (seconds.max(0.0) * 1e3).min(1e15) as u64;
-    let (s, m, h, d) = (ms / 1000 % 60, ms / 60_000 % 60, ms / 3_600_000 % 24, ms / 86_400_000);
-    match (d, h, m, s) {
-        (0, 0, 0, 0) => format!("{ms}ms"),
-        (0, 0, 0, s) => format!("{s}s"),
-        (0, 0, m, s) => format!("{m}m {s}s"),
-        (0, h, m, _) => format!("{h}h {m}m"),
-        (d, h, _, _) => format!("{d}d {h}h"),
-    }
-}
-
-fn size(bytes: f64) -> String {
-    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
-    let mut value = bytes.max(0.0);
-    let mut unit = UNITS.iter();
-    let mut name = unit.next().copied().unwrap_or_default();
-    while value >= 10_240.0
-        && let Some(next) = unit.next()
-    {
-        value /= 1024.0;
-        name = next;
-    }
-    format!("{value:.0} {name}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_and_sizes_as_people_say_them() {
-        for (seconds, want) in
-            [(-1.0, "0ms"), (0.25, "250ms"), (59.9, "59s"), (61.0, "1m 1s"), (7260.0, "2h 1m"), (180_000.0, "2d 2h"), (f64::NAN, "0ms")]
-        {
-            assert_eq!(time(seconds), want, "{seconds}");
-        }
-        for (bytes, want) in [(0.0, "0 B"), (10_000.0, "10000 B"), (20_480.0, "20 kB"), (3e12, "2794 GB")] {
-            assert_eq!(size(bytes), want, "{bytes}");
-        }
-    }
 
     #[test]
     fn no_line_is_wider_than_the_terminal() {
@@ -254,12 +195,5 @@ mod tests {
         for width in [80, 120, 160] {
             assert!(text(&now, width).lines().all(|line| line.chars().count() <= width));
         }
-    }
-
-    #[test]
-    fn lines_break_at_blanks() {
-        assert_eq!(wrap("a bc def", 80), ["a bc def"]);
-        assert_eq!(wrap("  aaaa bbbb cccc", 12), ["  aaaa bbbb", "      cccc"]);
-        assert_eq!(wrap("aaaaaaaaaaaaa b", 8), ["aaaaaaa…", "    b"]);
     }
 }
