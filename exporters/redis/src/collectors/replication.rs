@@ -34,6 +34,9 @@ info::info_metrics! {
     more {
         /// 1 for the server's present role, 0 for the other (role).
         ROLE: Gauge "redis_replication_role" [role];
+        /// Always 1; the history of writes that the server's data belongs to (current: master_replid), and the one it was promoted
+        /// from (former: master_replid2); run_id is the run of the server: two primaries with one history are one too many.
+        HISTORY: Gauge "redis_replication_history_info" [history, state, run_id];
         /// Always 1 on a replica (master_host, master_port, slave_read_only).
         SLAVE: Gauge legacy "redis_slave_info" [master_host, master_port, read_only];
         /// 1 while the link of a replica to its primary is up, else 0 (master_link_status).
@@ -78,6 +81,12 @@ impl Collector for Replication {
         info::write(FIELDS, &info, out);
         put!(out, ROLE { role: "primary" } = role == "master");
         put!(out, ROLE { role: "replica" } = role == "slave");
+        for (state, field) in [("current", "master_replid"), ("former", "master_replid2")] {
+            // Zeros where there was no promotion.
+            if let Some(history) = info.get(field).filter(|id| id.bytes().any(|b| b != b'0')) {
+                put!(out, HISTORY { history, state, run_id: info.get("run_id").unwrap_or_default() } = 1);
+            }
+        }
         if let (Some(master_host), Some(master_port)) = (info.get("master_host"), info.get("master_port")) {
             put!(out, SLAVE { master_host, master_port, read_only: info.get("slave_read_only").unwrap_or_default() } = 1);
             put!(out, LINK_UP { master_host, master_port } = info.get("master_link_status").map(|status| status == "up"));
