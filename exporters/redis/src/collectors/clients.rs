@@ -50,12 +50,12 @@ pub struct Clients {
 const STATES: [&str; 7] = ["active", "blocked", "exporter", "idle", "monitor", "pubsub", "replication"];
 
 /// The value of one field of a client's line. Neither names nor users can hold a blank.
-fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+pub fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     line.split(' ').find_map(|part| part.strip_prefix(name)?.strip_prefix('='))
 }
 
 /// The state of a client by its flags and the time since its last command.
-fn state(line: &str, active: Duration) -> &'static str {
+pub fn state(line: &str, active: Duration) -> &'static str {
     let flags = field(line, "flags").unwrap_or_default();
     let idle: Option<u64> = field(line, "idle").and_then(|idle| idle.parse().ok());
     match flags {

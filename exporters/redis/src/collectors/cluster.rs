@@ -53,7 +53,7 @@ const MOST: usize = 100;
 pub struct Cluster;
 
 /// Address, role and state of a node's line.
-fn node(line: &str) -> Option<(&str, &'static str, &'static str)> {
+pub fn node(line: &str) -> Option<(&str, &'static str, &'static str)> {
     let mut words = line.split(' ');
     let (address, flags) = (words.nth(1)?, words.next()?);
     let has = |flag: &str| flags.split(',').any(|f| f == flag);

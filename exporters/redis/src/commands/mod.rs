@@ -2,6 +2,8 @@
 //!
 //! `grants` prints the ACL rule from the table of collectors, so that it is neither more nor less than what they run.
 
+mod now;
+
 use clap::Subcommand;
 use sage_common::collector::About;
 use sage_common::command::{Failure, OwnCommand, Setup, say};
@@ -13,6 +15,8 @@ use crate::service::RedisService;
 /// See the file.
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// Print what an engineer asks first: clients and who waits, memory, slow commands, replication, errors
+    Now(now::Args),
     /// Print the ACL rule of a user with no more rights than the enabled collectors need
     Grants {
         /// User to make
@@ -23,7 +27,10 @@ pub enum Command {
 
 impl OwnCommand<RedisService> for Command {
     async fn run(self, setup: Setup<RedisService>) -> Result<(), Failure> {
-        let Self::Grants { user } = self;
+        let user = match self {
+            Self::Now(args) => return now::run(args, &setup).await,
+            Self::Grants { user } => user,
+        };
         if user.is_empty() || user.contains(|c: char| c.is_whitespace() || c.is_control() || c == '"') {
             return Err(Invalid::new("the name of a user must not be empty or hold blanks, quotes or control characters").into());
         }
