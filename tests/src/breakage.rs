@@ -1,8 +1,16 @@
-//! What `make demo BREAK=...` breaks: a lock that is not let go, connections until hardly one is left, a standby cut off
-//! from its primary. Each lasts until it is dropped, and names the alert that must tell of it.
+//! What `make demo BREAK=...` breaks: in PostgreSQL a lock that is not let go, connections until hardly one is left, a standby
+//! cut off from its primary; in Redis memory until writes fail, places until clients are turned away, the primary of a
+//! replica. Each lasts until it is dropped, and names the alert that must tell of it.
+
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::drill::Lowered;
 use crate::servers::postgres::{Postgres, Session};
+use crate::servers::redis::Redis;
 
 /// A fault that the demo can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,12 +21,63 @@ pub enum Breakage {
     Connections,
     /// The standby no longer reaches its primary.
     Replication,
+    /// Redis is filled until it refuses writes.
+    Memory,
+    /// Clients take all places of Redis, and more come.
+    Rejected,
+    /// The primary of a Redis replica is stopped.
+    ReplicationRedis,
+}
+
+/// All of them by the name that is asked for.
+const NAMES: [(&str, Breakage); 6] = [
+    ("lock", Breakage::Lock),
+    ("connections", Breakage::Connections),
+    ("replication", Breakage::Replication),
+    ("memory", Breakage::Memory),
+    ("rejected", Breakage::Rejected),
+    ("replication-redis", Breakage::ReplicationRedis),
+];
+
+/// Clients that come again and again; ended when dropped.
+#[derive(Debug)]
+struct Crowd {
+    over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Crowd {
+    /// Holds `held` connections, and tries six more five times a second.
+    fn start(address: SocketAddr, held: usize) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&over);
+        let thread = std::thread::spawn(move || {
+            let mut crowd: Vec<TcpStream> = Vec::new();
+            while !seen.load(Ordering::Relaxed) {
+                crowd.truncate(held);
+                crowd.extend((0..held + 6 - crowd.len()).filter_map(|_| TcpStream::connect(address).ok()));
+                std::thread::park_timeout(Duration::from_millis(200));
+            }
+        });
+        Self { over, thread: Some(thread) }
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            let _ = thread.join();
+        }
+    }
 }
 
 /// What keeps a fault going; it ends with this.
 #[derive(Debug)]
 pub struct Broken {
     _sessions: Vec<Session>,
+    _crowd: Option<Crowd>,
 }
 
 impl Breakage {
@@ -27,13 +86,12 @@ impl Breakage {
     /// # Errors
     /// Another name; the text lists those that there are.
     pub fn named(name: &str) -> Result<Option<Self>, String> {
-        match name {
-            "" => Ok(None),
-            "lock" => Ok(Some(Self::Lock)),
-            "connections" => Ok(Some(Self::Connections)),
-            "replication" => Ok(Some(Self::Replication)),
-            other => Err(format!("BREAK={other}: there are lock, connections and replication")),
+        if name.is_empty() {
+            return Ok(None);
         }
+        let found = NAMES.iter().find(|(known, _)| *known == name);
+        let known: Vec<&str> = NAMES.iter().map(|(known, _)| *known).collect();
+        found.map(|(_, breakage)| Some(*breakage)).ok_or_else(|| format!("BREAK={name}: there are {}", known.join(", ")))
     }
 
     /// What is done, for people.
@@ -42,6 +100,9 @@ impl Breakage {
             Self::Lock => "a session locks the table that the load writes to, and does not let go",
             Self::Connections => "an application opens connections until hardly one is left",
             Self::Replication => "the standby no longer reaches its primary",
+            Self::Memory => "Redis is full, evicts nothing, and refuses what is written",
+            Self::Rejected => "clients take all places of Redis, and more come",
+            Self::ReplicationRedis => "the primary of a Redis replica is stopped, and nobody takes its place",
         }
     }
 
@@ -51,6 +112,9 @@ impl Breakage {
             Self::Lock => ("PostgresSessionsBlocked", "db01"),
             Self::Connections => ("PostgresConnectionsFull", "db01"),
             Self::Replication => ("PostgresReplicationBroken", "db02"),
+            Self::Memory => ("RedisWriteFailing", "cache01"),
+            Self::Rejected => ("RedisConnectionsRejected", "cache01"),
+            Self::ReplicationRedis => ("RedisNoPrimary", "cache02"),
         }
     }
 
@@ -58,7 +122,7 @@ impl Breakage {
     pub fn limits(self) -> &'static [Lowered] {
         match self {
             Self::Lock => &[("PostgresSessionsBlocked", "db01", 5.0)],
-            Self::Connections | Self::Replication => &[],
+            _ => &[],
         }
     }
 
@@ -67,12 +131,22 @@ impl Breakage {
         if self == Self::Connections { vec!["max_connections = 40".to_owned()] } else { Vec::new() }
     }
 
+    /// Settings of Redis: little memory and few places.
+    pub fn redis_settings(self) -> Vec<String> {
+        match self {
+            Self::Memory => vec!["maxmemory 20mb".to_owned()],
+            Self::Rejected => vec!["maxclients 20".to_owned()],
+            _ => Vec::new(),
+        }
+    }
+
     /// Begins it.
     ///
     /// # Panics
     /// When a server refuses, or without a standby to cut off.
-    pub fn begin(self, primary: &Postgres, standby: Option<&Postgres>) -> Broken {
+    pub fn begin(self, primary: &Postgres, standby: Option<&Postgres>, redis: &Redis) -> Broken {
         let mut sessions = Vec::new();
+        let mut crowd = None;
         match self {
             Self::Lock => {
                 let mut session = primary.session("shop");
@@ -93,8 +167,17 @@ impl Breakage {
                     standby.psql(sql).unwrap_or_else(|e| panic!("{sql}: {e}"));
                 }
             }
+            Self::Memory => {
+                let fill = r#"for i=1,220 do redis.call("set","session:"..i,string.rep("x",100000)) end"#;
+                let _ = redis.cli(&["eval", fill, "0"]).expect("Redis answers");
+            }
+            // The exporter keeps one place and takes a second one for its logins.
+            Self::Rejected => crowd = Some(Crowd::start(redis.address(), 17)),
+            Self::ReplicationRedis => {
+                let _ = redis.cli(&["shutdown", "nosave"]);
+            }
         }
-        Broken { _sessions: sessions }
+        Broken { _sessions: sessions, _crowd: crowd }
     }
 }
 
@@ -106,6 +189,7 @@ mod tests {
     fn names_are_known_or_listed() {
         assert_eq!(Breakage::named(""), Ok(None));
         assert_eq!(Breakage::named("lock"), Ok(Some(Breakage::Lock)));
-        assert!(Breakage::named("disk").unwrap_err().contains("lock, connections and replication"));
+        assert!(Breakage::named("disk").unwrap_err().contains("lock, connections, replication, memory, "));
+        assert_eq!(Breakage::named("replication-redis"), Ok(Some(Breakage::ReplicationRedis)));
     }
 }

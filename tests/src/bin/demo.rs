@@ -1,7 +1,7 @@
 //! `make demo`: a real PostgreSQL under a small load, a real Redis, every exporter of this workspace, Prometheus and
 //! Alertmanager with the shipped rules, all in temp folders on free loopback ports; runs until interrupted and leaves nothing behind.
 //! With `ONCE=1` it checks that Prometheus holds `sage_up 1` for each target and the rules, and exits. With `BREAK=lock`,
-//! `connections` or `replication` it then breaks that and prints each alert when it fires (with both: exits when it has).
+//! `connections`, `replication`, `memory`, `rejected` or `replication-redis` it then breaks that and prints each alert when it fires (with both: exits when it has).
 //! A further exporter joins by one entry in `EXPORTERS`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
 
@@ -21,7 +21,7 @@ use e2e::poll;
 use e2e::servers::alertmanager::Alertmanager;
 use e2e::servers::postgres::{Background, PASSWORD, Postgres, PostgresOptions, SUPERUSER};
 use e2e::servers::prometheus::{Alert, Job, Prometheus, PrometheusOptions, shipped_rules};
-use e2e::servers::redis::Redis;
+use e2e::servers::redis::{Redis, RedisOptions};
 use e2e::site;
 use e2e::temp::{self, TempFolder, free_port};
 use serde_json::json;
@@ -105,14 +105,22 @@ fn http_jobs(stage: &Stage, exporter: SocketAddr) -> Vec<Job> {
 }
 
 fn redis_settings(stage: &Stage) -> Settings {
+    redis_settings_at(stage, stage.redis.address())
+}
+
+fn redis_settings_at(stage: &Stage, server: SocketAddr) -> Settings {
     let config = stage.folder.write("redis.yml", "modules: {default: {write_interval: 10s}}\n");
-    let env = vec![("REDIS_ADDR", format!("redis://{}", stage.redis.address()))];
+    let env = vec![("REDIS_ADDR", format!("redis://{server}"))];
     Settings { args: vec![format!("--config.file={}", config.display())], env }
 }
 
 fn redis_jobs(_: &Stage, exporter: SocketAddr) -> Vec<Job> {
+    redis_jobs_of("redis", "cache01", exporter)
+}
+
+fn redis_jobs_of(name: &str, host: &str, exporter: SocketAddr) -> Vec<Job> {
     let address = exporter.to_string();
-    vec![Job { name: "redis".to_owned(), labels: site::labels("cache01", "redis", "sys", &address), address, ..Job::default() }]
+    vec![Job { name: name.to_owned(), labels: site::labels(host, "redis", "sys", &address), address, ..Job::default() }]
 }
 
 /// What the exporters watch. Dropped last to first: the load ends before its server.
@@ -123,6 +131,8 @@ struct Stage {
     standby: Option<Postgres>,
     postgres: Postgres,
     redis: Redis,
+    /// Only where its primary is to be stopped.
+    replica: Option<Redis>,
     /// Where Prometheus will listen; it starts last, when its targets are known.
     prometheus: SocketAddr,
     folder: TempFolder,
@@ -202,7 +212,7 @@ fn run(once: bool, breakage: Option<Breakage>, stop: &AtomicBool) -> Result<(), 
 /// When that alert does not fire in time.
 fn tell(demo: &Demo, breakage: Breakage, until_fired: bool, stop: &AtomicBool) {
     println!("\nBroken now: {}. The alert takes two to three minutes.", breakage.what());
-    let _broken = breakage.begin(&demo.stage.postgres, demo.stage.standby.as_ref());
+    let _broken = breakage.begin(&demo.stage.postgres, demo.stage.standby.as_ref(), &demo.stage.redis);
     let begin = Instant::now();
     let (name, host) = breakage.alert();
     let (mut told, mut seen) = (BTreeSet::new(), false);
@@ -275,6 +285,15 @@ fn start(breakage: Option<Breakage>, stop: &AtomicBool) -> Result<Demo, Interrup
         jobs.extend(jobs_of("postgres-standby", "db02", exporter.address()));
         exporters.push(("sage-postgres-exporter", exporter));
     }
+    if let Some(replica) = &stage.replica {
+        say(stop, "Starting an exporter for the replica")?;
+        let settings = redis_settings_at(&stage, replica.address());
+        let args: Vec<&str> = settings.args.iter().map(String::as_str).collect();
+        let env: Vec<(&str, &str)> = settings.env.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        let exporter = Exporter::start("sage-redis-exporter", &args, &env);
+        jobs.extend(redis_jobs_of("redis-replica", "cache02", exporter.address()));
+        exporters.push(("sage-redis-exporter", exporter));
+    }
     say(stop, "Starting Alertmanager with the shipped routes")?;
     let alertmanager = Alertmanager::start_with(&routes());
     say(stop, "Starting Prometheus with the shipped rules")?;
@@ -301,13 +320,20 @@ impl Stage {
         }
         postgres.pgbench_init("shop", 1);
         let standby = (breakage == Some(Breakage::Replication)).then(|| Postgres::start_standby(&postgres, PostgresOptions::default()));
+        let settings = breakage.map(Breakage::redis_settings).unwrap_or_default();
+        let redis = Redis::start_with(RedisOptions { settings, ..RedisOptions::default() });
+        let replica = (breakage == Some(Breakage::ReplicationRedis)).then(|| {
+            redis.run(&["set", "basket:1", "bread"]);
+            Redis::start_replica(&redis, RedisOptions::default())
+        });
         Self {
             // Six a minute: seen, and below the limit of PostgresSlowQueries.
             _slow: postgres.pgbench_script("shop", "select pg_sleep(1.2);", 0.1),
             _load: postgres.pgbench_run("shop", 2, 20),
             standby,
             postgres,
-            redis: Redis::start(),
+            redis,
+            replica,
             prometheus: SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())),
             folder: TempFolder::new("demo"),
         }
@@ -416,7 +442,7 @@ fn guide(demo: &Demo) {
     println!("  {} {} check", settings.collect::<Vec<_>>().join(" "), exporter::binary("sage-postgres-exporter").display());
     println!("\nAnd keep it from taking logins: SageServiceDown fires after one to two minutes, and ends five minutes after the fault.\n");
     println!("  kill -STOP {pid}\n  kill -CONT {pid}", pid = postgres.pid());
-    println!("\nmake demo BREAK=lock (or connections, replication) breaks that by itself and prints the alert.");
+    println!("\nmake demo BREAK=lock (or connections, replication; memory, rejected, replication-redis) breaks that and prints the alert.");
     println!("\nCtrl-C stops everything and removes it.");
 }
 
