@@ -83,7 +83,11 @@ impl Catalogue {
     #[must_use]
     pub fn find(&self, series: &str) -> Option<Metric> {
         if let Some(metric) = self.exact.get(series) {
-            return Some(metric.clone());
+            let mut metric = metric.clone();
+            if metric.kind == "summary" {
+                metric.labels.insert("quantile".to_owned());
+            }
+            return Some(metric);
         }
         for (suffix, label) in [("_bucket", Some("le")), ("_sum", None), ("_count", None)] {
             let family = series.strip_suffix(suffix).and_then(|base| self.exact.get(base));
@@ -104,6 +108,7 @@ mod tests {
 
     const JSON: &str = r#"[{"name":"pg_locks_count","type":"gauge","labels":["datname","mode"]},
         {"name":"pg_settings_","type":"gauge","labels":[],"pattern":true},
+        {"name":"age_seconds","type":"summary","labels":["queue"]},
         {"name":"wait_seconds","type":"histogram","labels":["queue"],"help":"more fields are fine"}]"#;
 
     #[test]
@@ -114,6 +119,8 @@ mod tests {
         assert!(all.find("pg_settings_work_mem_bytes").is_some());
         let bucket = all.find("wait_seconds_bucket").unwrap();
         assert_eq!((bucket.kind.as_str(), bucket.labels.len()), ("counter", 2));
+        assert!(all.find("age_seconds").unwrap().labels.contains("quantile"));
+        assert!(!all.find("age_seconds_sum").unwrap().labels.contains("quantile"));
         assert!(all.find("pg_locks_count_sum").is_none());
         assert!(all.find("sage_threshold").unwrap().labels.contains("alert"));
     }
