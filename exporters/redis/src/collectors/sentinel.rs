@@ -41,6 +41,13 @@ const MOST: usize = 100;
 /// See the file.
 pub struct Sentinel;
 
+/// The name of a primary and what follows it. A Sentinel takes any bytes for a name: it ends before the last `status`, and one with
+/// a line end has none.
+fn split(master: &str) -> Option<(&str, &str)> {
+    let (name, _) = master.strip_prefix("name=")?.rsplit_once(",status=")?;
+    Some((name, master.get("name=,".len() + name.len()..)?))
+}
+
 impl Collector for Sentinel {
     type Session = Redis;
     type Options = NoOptions;
@@ -68,11 +75,15 @@ impl Collector for Sentinel {
         let masters: Vec<&str> = info.below("master").filter(|(n, _)| n.parse::<u32>().is_ok()).map(|(_, value)| value).collect();
         out.drop_series("redis_sentinel_master_status", masters.len().saturating_sub(MOST) as u64);
         for master in masters.iter().take(MOST) {
-            let text = |name| part(master, name).unwrap_or_default();
-            let (master_name, master_address, master_status) = (text("name"), text("address"), text("status"));
+            let Some((master_name, facts)) = split(master) else {
+                out.drop_series("redis_sentinel_master_status", 1);
+                continue;
+            };
+            let text = |name| part(facts, name).unwrap_or_default();
+            let (master_address, master_status) = (text("address"), text("status"));
             put!(out, STATUS { master_name, master_address, master_status } = master_status == "ok");
-            put!(out, SLAVES { master_name, master_address } = part_number(master, "slaves"));
-            put!(out, SENTINELS { master_name, master_address } = part_number(master, "sentinels"));
+            put!(out, SLAVES { master_name, master_address } = part_number(facts, "slaves"));
+            put!(out, SENTINELS { master_name, master_address } = part_number(facts, "sentinels"));
             let words: Vec<&[u8]> = vec![b"SENTINEL", b"CKQUORUM", master_name.as_bytes()];
             match session.exchange("sentinel|ckquorum", &[words]).await?.pop() {
                 Some(Ok(_)) => put!(out, QUORUM { master_name } = 1),
@@ -82,5 +93,19 @@ impl Collector for Sentinel {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_hold_anything() {
+        let facts = "status=odown,address=10.0.0.1:6379,slaves=1,sentinels=3";
+        for name in ["shop", "", "a,status=ok", "q\"b", "name=x,address=y"] {
+            assert_eq!(split(&format!("name={name},{facts}")), Some((name, facts)), "{name:?}");
+        }
+        assert_eq!((split("name=cut"), split(""), split("x")), (None, None, None));
     }
 }
