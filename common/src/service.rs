@@ -204,11 +204,12 @@ pub struct Local<S: Service> {
 pub struct Phases {
     last: Instant,
     done: Vec<(&'static str, Duration)>,
+    refused: Option<ErrorKind>,
 }
 
 impl Default for Phases {
     fn default() -> Self {
-        Self { last: Instant::now(), done: Vec::with_capacity(5) }
+        Self { last: Instant::now(), done: Vec::with_capacity(5), refused: None }
     }
 }
 
@@ -223,6 +224,17 @@ impl Phases {
     /// What comes now begins here: the time since the last phase belongs to none.
     pub fn restart(&mut self) {
         self.last = Instant::now();
+    }
+
+    /// The server let us in and refuses users' requests, while it still tells how it does. The login counts as failed for this
+    /// reason, and the session is used all the same.
+    pub const fn refuse(&mut self, kind: ErrorKind) {
+        self.refused = Some(kind);
+    }
+
+    /// Why users' requests are refused.
+    pub const fn refused(&self) -> Option<ErrorKind> {
+        self.refused
     }
 
     /// The phases that ended.

@@ -13,7 +13,7 @@ const OOM: &str = "oom";
 /// A replica takes no writes.
 const READONLY: &str = "readonly";
 /// A replica has lost its primary and may not serve old data.
-const MASTERDOWN: &str = "masterdown";
+pub const MASTERDOWN: &str = "masterdown";
 /// The last save failed, so that the server takes no writes.
 const MISCONF: &str = "misconf";
 /// Too few replicas are in step, so that the server takes no writes.

@@ -13,7 +13,7 @@ use sage_common::net::tls;
 use sage_common::service::Phases;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::error::{ServerError, refused};
+use crate::error::{MASTERDOWN, ServerError, refused};
 use crate::info::Info;
 use crate::options::{CLIENT_NAME, Options};
 use crate::resp::{Reader, Value, request};
@@ -151,8 +151,14 @@ impl Redis {
         line.log_in(&user, password.as_deref()).await?;
         phases.end("login");
         let session = Self { line: line.into(), out_of_step: AtomicBool::new(false), info: Mutex::default(), user, state };
-        session.request().await?;
-        phases.end("request");
+        match session.request().await {
+            // While it loads its data, or has lost its primary, a server still says so in INFO, and how far it is.
+            Err(error) if matches!(error.kind, ErrorKind::Starting | ErrorKind::Product(MASTERDOWN)) => phases.refuse(error.kind),
+            answer => {
+                answer?;
+                phases.end("request");
+            }
+        }
         Ok(session)
     }
 
