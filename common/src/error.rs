@@ -104,6 +104,12 @@ impl CollectError {
         self
     }
 
+    /// The same error once more, for another one whom it meets; of its causes the text stays.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self { hint: self.hint.clone(), ..Self::new(self.kind, self.to_string()) }
+    }
+
     /// No answer within the time that was left.
     pub fn timeout(context: impl Into<String>) -> Self {
         Self::new(ErrorKind::Timeout, context)

@@ -107,10 +107,14 @@ async fn remote<S: Service>(live: &Live<S>, module: &Arc<Module<S>>, entries: &[
     } else if out.failures.is_empty() {
         out.fail(entries, &CollectError::timeout("the warm session did not answer in time"));
     }
-    if let Some(session) = lease.session() {
-        S::rest(session).await;
+    if S::WARM {
+        if let Some(session) = lease.session() {
+            S::rest(session).await;
+        }
+        lease.finish();
+    } else {
+        lease.end(deadline).await;
     }
-    lease.finish();
     out
 }
 

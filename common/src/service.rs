@@ -110,6 +110,9 @@ pub trait Service: Sized + Send + Sync + 'static {
         async { Ok(Vec::new()) }
     }
 
+    /// False where a session lives for one scrape, as over HTTP: each scrape is a fresh login then.
+    const WARM: bool = true;
+
     /// True where `write` is more than the default, so that a module may ask for it.
     const WRITES: bool = false;
     /// What to do when a write of the probe does not end.

@@ -19,6 +19,7 @@ use crate::error::{CollectError, HttpError, Invalid};
 use crate::exporter::Program;
 use crate::flight::Flight;
 use crate::live::Live;
+use crate::login;
 use crate::module::Module;
 use crate::peer::Peer;
 use crate::report::{self, Failure, Report, Status};
@@ -141,6 +142,11 @@ impl<S: Service> ServiceApp<S> {
 /// What the product would warn of, over the session that the scrape has left.
 async fn advice<S: Service>(live: &Live<S>, deadline: Deadline) -> Vec<Advice> {
     let mut lease = live.budget.warm(&live.owner).await;
+    if !S::WARM
+        && let Ok(session) = login::fresh(&live.target, None, deadline, None).await
+    {
+        lease.fill(session);
+    }
     let Some(session) = lease.session() else { return Vec::new() };
     let found = match deadline.slice(ADVICE_LIMIT).run(S::advise(session)).await {
         Ok(Ok(advice)) => Ok(advice),

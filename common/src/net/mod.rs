@@ -1,4 +1,6 @@
 //! Connections to targets.
 
 pub mod dial;
+pub mod http;
+pub mod page;
 pub mod tls;

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use rustls::{ClientConfig, ProtocolVersion};
 use sage_common::error::CollectError;
+pub use sage_common::net::http::Stream;
 use sage_common::net::tls::Shown;
 use sage_common::net::{dial, tls};
 use sage_common::put;
 use sage_common::sink::Sink;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use url::Host;
@@ -19,11 +19,6 @@ use url::Host;
 use crate::config::types::IpProtocol;
 use crate::metrics::{DNS_LOOKUP, IP_ADDR_HASH, IP_PROTOCOL, TLS_CIPHER, TLS_VERSION};
 use crate::{address, certificate};
-
-/// A connected stream, with TLS or without.
-pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// A part of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

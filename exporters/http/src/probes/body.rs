@@ -6,8 +6,8 @@ use flate2::write::GzDecoder;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use sage_common::error::{CollectError, ErrorKind};
+use sage_common::net::http::broken;
 
-use super::exchange::broken;
 use crate::config::http::HttpConfig;
 
 /// Most bytes read where the module sets no limit.

@@ -1,7 +1,5 @@
 //! One request and its answer over a connection of its own, with the phases timed.
 
-use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -10,7 +8,8 @@ use hyper::client::conn::http1;
 use hyper::header::{CONTENT_LENGTH, HeaderMap, LAST_MODIFIED};
 use hyper::{Response, Version};
 use hyper_util::rt::TokioIo;
-use sage_common::error::{CollectError, ErrorKind};
+use sage_common::error::CollectError;
+use sage_common::net::http::{MAX_HEAD, broken, drive};
 use sage_common::net::tls::Shown;
 
 use super::body::{self, Body};
@@ -19,9 +18,6 @@ use super::http::Facts;
 use super::request;
 use crate::config::http::HttpConfig;
 use crate::connection::{self, Phase, Route, Secure, Seen, Stream};
-
-/// Largest head of an answer, in bytes.
-const MAX_HEAD: usize = 64 << 10;
 
 /// What is known from an answer's head.
 #[derive(Debug)]
@@ -123,31 +119,4 @@ fn without_port(authority: &str) -> &str {
         Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host.trim_start_matches('[').trim_end_matches(']'),
         _ => authority,
     }
-}
-
-/// Runs `work` while the connection does its part. When the connection ends first, `work` finds out by itself.
-async fn drive<T>(connection: impl Future, work: impl Future<Output = T>) -> T {
-    let (mut connection, mut work) = (pin!(connection), pin!(work));
-    let mut open = true;
-    loop {
-        tokio::select! {
-            biased;
-            done = &mut work => return done,
-            _ = &mut connection, if open => open = false,
-        }
-    }
-}
-
-/// An error of hyper, with its reason.
-pub fn broken(context: &str, error: hyper::Error) -> CollectError {
-    let kind = if error.is_parse_too_large() {
-        ErrorKind::Limit
-    } else if error.is_parse() {
-        ErrorKind::Decode
-    } else if error.is_user() {
-        ErrorKind::Internal
-    } else {
-        ErrorKind::Connect
-    };
-    CollectError::new(kind, context).caused_by(error)
 }
