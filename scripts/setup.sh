@@ -14,6 +14,8 @@ wanted=(
   "postgresql-15    the real server of demo and tests, pgbench"
   "redis-server     the real server of demo and tests"
   "redis-tools      redis-cli, redis-benchmark"
+  "nginx            the real server of demo and tests"
+  "apache2-bin      the real server of demo and tests, without Debian's own configuration and service"
   "prometheus       the real Prometheus of demo and tests, promtool"
   "prometheus-alertmanager the real Alertmanager of demo and tests, amtool"
 )
@@ -143,7 +145,7 @@ caches() {
 
 missing=()
 if ! command -v dpkg-query >/dev/null; then
-  for program in cc git curl openssl /usr/lib/postgresql/15/bin/postgres redis-server redis-cli prometheus promtool prometheus-alertmanager; do
+  for program in cc git curl openssl /usr/lib/postgresql/15/bin/postgres redis-server redis-cli nginx apache2 prometheus promtool prometheus-alertmanager; do
     command -v "$program" >/dev/null || missing+=("$program")
   done
   if [ ${#missing[@]} -eq 0 ]; then
@@ -196,7 +198,7 @@ apt=("${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-
 
 # Nor at the next boot, where systemd would start what has just been installed.
 if [ -d /run/systemd/system ]; then
-  for unit in postgresql redis-server prometheus prometheus-alertmanager prometheus-postgres-exporter prometheus-redis-exporter; do
+  for unit in postgresql redis-server nginx prometheus prometheus-alertmanager prometheus-postgres-exporter prometheus-redis-exporter; do
     for package in "${missing[@]}"; do
       case $package in
         "$unit" | "$unit"-15) "${root[@]}" systemctl disable --now "$unit.service" && echo "set-up: $unit.service is off" ;;

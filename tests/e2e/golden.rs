@@ -1,6 +1,6 @@
 //! The pages of the exporters in front of real servers, compared with those that are kept (see `e2e::golden`):
 //! PostgreSQL in all versions with a database, a standby and a lock, standbys of two; Redis 7 as primary, replica, Sentinel and node
-//! of a cluster, Redis 8 and Valkey 9; and the probes of an HTTP, a TLS and a TCP port.
+//! of a cluster, Redis 8 and Valkey 9; the probes of an HTTP, a TLS and a TCP port; an NGINX and an Apache.
 //! `SAGE_GOLDEN=write cargo test -p e2e --test golden` writes them anew, with `postgres` at the end those of PostgreSQL.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "test file")]
 
@@ -13,12 +13,15 @@ use e2e::golden::Golden;
 use e2e::http::encode;
 use e2e::page::Page;
 use e2e::poll;
+use e2e::servers::apache::{Apache, ApacheOptions};
+use e2e::servers::nginx::{Nginx, NginxOptions};
 use e2e::servers::postgres::{Postgres, PostgresOptions, Version};
 use e2e::servers::prometheus::{Prometheus, PrometheusOptions};
 use e2e::servers::redis::{Redis, RedisOptions};
 use e2e::temp::TempFolder;
 use e2e::watched::{BINARY, CANARY, LIMIT, MONITOR, errors, scrape, wait_fine, watch};
 use e2e::watched_redis;
+use e2e::watched_web::{self, APACHE, NGINX};
 
 const HTTP: &str = "sage-http-exporter";
 const OPENMETRICS: [(&str, &str); 1] = [("Accept", "application/openmetrics-text;version=1.0.0")];
@@ -244,4 +247,35 @@ fn redis_cluster() {
     let exporter = watched_redis::watch_as(server.port(), CALM, None, "");
     let facts = ["no Sentinel", "no replica", "no replicas", "no aof", "quiet", "before 7.2", "before 7.4"];
     holds_redis("redis-7-cluster", &exporter, &facts, 180, |page| page.value("redis_cluster_state", &[]) == Some(1.0));
+}
+
+/// Compares the page of a web server's exporter, whose one target is `target`, with the kept page `name`,
+/// once the family `last` is there.
+#[track_caller]
+fn holds_web(name: &'static str, binary: &'static str, target: &str, last: &str, least: usize) {
+    let exporter = watched_web::watch(binary, target);
+    let text = || exporter.get("/metrics").text();
+    watched_web::until("it is up", &exporter, |p| p.has(last));
+    let (page, again) = (text(), text());
+    let open = exporter.get_with("/metrics", &OPENMETRICS).text();
+    Golden::new(name, binary).holds(&page, &again, &open, least);
+}
+
+#[test]
+fn nginx() {
+    let server = Nginx::start(&NginxOptions { server: "location = /shop { return 500; }".to_owned(), ..NginxOptions::default() });
+    let target = format!("url: {}\npid_file: {}\nprobe_path: /shop", server.url("/stub_status"), server.pid_file().display());
+    holds_web("nginx-1", NGINX, &target, "nginx_connections_active", 35);
+}
+
+#[test]
+fn apache() {
+    let modules = vec!["proxy", "proxy_http", "proxy_balancer", "slotmem_shm", "lbmethod_byrequests"];
+    let settings = "ProxyStatus On\n<Proxy balancer://shop>\nBalancerMember http://127.0.0.1:1\n</Proxy>\nProxyPass /shop balancer://shop\n\
+        Redirect 500 /broken\n";
+    let modules = [modules, vec!["alias"]].concat();
+    let server = Apache::start(&ApacheOptions { modules, settings: settings.to_owned(), ..ApacheOptions::default() });
+    let target = format!("url: {}\npid_file: {}\nprobe_path: /broken", server.url("/server-status"), server.pid_file().display());
+    // The load is told from the first hundredth of a second of CPU time on.
+    holds_web("apache-2.4", APACHE, &target, "apache_cpuload", 50);
 }

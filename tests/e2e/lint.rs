@@ -38,7 +38,7 @@ fn rule_files(tests: bool) -> Vec<String> {
 #[test]
 fn rules_runbooks_and_dashboards_keep_the_house_rules() {
     let mut catalogue = Catalogue::builtin();
-    for exporter in ["sage-postgres-exporter", "sage-http-exporter", "sage-redis-exporter"] {
+    for exporter in ["sage-postgres-exporter", "sage-http-exporter", "sage-redis-exporter", "sage-nginx-exporter", "sage-apache-exporter"] {
         catalogue.add_json(&declared(exporter)).expect("the catalogues agree");
     }
     let findings = lint::repository(&root(), &catalogue);

@@ -20,3 +20,4 @@ pub mod site;
 pub mod temp;
 pub mod watched;
 pub mod watched_redis;
+pub mod watched_web;

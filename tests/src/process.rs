@@ -52,6 +52,12 @@ fn stat(pid: u32) -> Option<(char, u32)> {
     Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
 }
 
+/// True when we are root, so that servers that want another user need one.
+pub fn is_root() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_ascii_whitespace().next()).is_some_and(|uid| uid == "0")
+}
+
 /// User and system CPU seconds that `pid` has used, without its children (kernel ticks of 10 ms).
 pub fn cpu_seconds(pid: u32) -> Option<f64> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;

@@ -2,6 +2,8 @@
 //! wait until ready, ask, break, stop.
 
 pub mod alertmanager;
+pub mod apache;
+pub mod nginx;
 pub mod postgres;
 pub mod prometheus;
 pub mod redis;

@@ -1,0 +1,16 @@
+//! Prometheus exporter for Apache httpd (mod_status).
+
+mod collectors;
+mod options;
+mod peer;
+mod service;
+mod session;
+mod status;
+
+use std::process::ExitCode;
+
+use sage_common::service_app::ServiceApp;
+
+fn main() -> ExitCode {
+    sage_common::exporter::run::<ServiceApp<service::ApacheService>>()
+}

@@ -1,0 +1,16 @@
+//! Prometheus exporter for NGINX: stub_status, the traffic status module (VTS), NGINX Plus.
+
+mod collectors;
+mod options;
+mod peer;
+mod service;
+mod session;
+mod stub;
+
+use std::process::ExitCode;
+
+use sage_common::service_app::ServiceApp;
+
+fn main() -> ExitCode {
+    sage_common::exporter::run::<ServiceApp<service::NginxService>>()
+}

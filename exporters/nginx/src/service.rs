@@ -1,0 +1,94 @@
+//! NGINX as a service: one scrape is one connection and its questions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sage_common::check::Advice;
+use sage_common::command::NoCommands;
+use sage_common::desc::Info;
+use sage_common::error::{CollectError, Invalid};
+use sage_common::net::page::{PageSession, PageState, probe};
+use sage_common::peer::Peer;
+use sage_common::put;
+use sage_common::report::{Report, Status};
+use sage_common::service::{Meta, Phases, Service, Target};
+use sage_common::sink::Sink;
+use sage_common::tasks::Tasks;
+
+use crate::collectors::Collectors;
+use crate::options::{self, Flags, Nginx, Options};
+use crate::peer::PEER;
+use crate::session::Session;
+
+sage_common::metrics! {
+    /// 1 when the status page was read in this scrape, else 0. A server that answers with another page is sage_up 1 and this 0.
+    UP: Gauge legacy "nginx_up" [];
+    /// 1 when the API of NGINX Plus was read in this scrape, else 0; absent where the address is not that of an API.
+    PLUS_UP: Gauge legacy "nginxplus_up" [];
+}
+
+/// The exporter for NGINX.
+pub struct NginxService;
+
+impl Service for NginxService {
+    const META: Meta = Meta { name: "nginx", product: "NGINX", port: 9113, version: env!("CARGO_PKG_VERSION"), members: "" };
+    const REASONS: &'static [&'static str] = &[probe::STATUS];
+    const PEER: Option<Peer> = Some(PEER);
+    const COMPAT: &'static [Info] = METRICS;
+    const WARM: bool = false;
+    type Options = Options;
+    type Collectors = Collectors;
+    type Session = Session;
+    type State = PageState<Nginx>;
+    type Flags = Flags;
+    type Command = NoCommands;
+
+    fn overlay(flags: &Flags, options: &mut Options) -> Result<(), Invalid> {
+        options::overlay(options, flags, |name| std::env::var(name).ok())
+    }
+
+    fn start(_: &str, options: &Options, _: &Tasks) -> Result<Arc<PageState<Nginx>>, Invalid> {
+        Ok(PageState::new(options))
+    }
+
+    async fn connect(target: &Target<Self>, _: Option<&str>, phases: &mut Phases) -> Result<Session, CollectError> {
+        Ok(Session::new(PageSession::connect(&target.options, phases).await?))
+    }
+
+    async fn request(_: &Session, _: &PageState<Nginx>) -> Result<(), CollectError> {
+        Ok(()) // no session outlives its scrape
+    }
+
+    async fn limit(_: &Session, _: Duration) -> Result<(), CollectError> {
+        Ok(()) // the server has nothing of the kind
+    }
+
+    async fn members(_: &Session) -> Result<Vec<String>, CollectError> {
+        Ok(Vec::new())
+    }
+
+    fn usable(_: &Session) -> bool {
+        true // a connection that was cut off is not used again, and the next question opens another
+    }
+
+    async fn close(_: Session) {}
+
+    async fn cancel(_: Session) {}
+
+    async fn advise(session: &Session) -> Result<Vec<Advice>, CollectError> {
+        let moved = session.http.was_moved().then(|| Advice {
+            about: "url".to_owned(),
+            found: "the server sends us on to another path".to_owned(),
+            hint: "set url to that path: it saves a request at each scrape".to_owned(),
+        });
+        Ok(moved.into_iter().collect())
+    }
+
+    fn compat(report: &Report, _: &PageState<Nginx>, out: &mut Sink) {
+        let read = |name| report.collectors.iter().find(|c| c.name == name).map(|c| c.status);
+        put!(out, UP {} = read("status").map_or(report.up, |status| status == Status::Ok));
+        // Of a server that is down nobody knows whether its address is that of an API.
+        let plus = read("plus").filter(|status| report.up && *status != Status::NotHere);
+        put!(out, PLUS_UP {} = plus.map(|status| status == Status::Ok));
+    }
+}

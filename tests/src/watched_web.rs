@@ -1,0 +1,98 @@
+//! Web servers watched by the shipped exporters for NGINX and Apache, and what is held for both: bad configurations are refused,
+//! series of the replaced exporter are found. What is asked of every page is in `watched`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use crate::exporter::{Exporter, run};
+use crate::page::Page;
+use crate::poll;
+use crate::temp::TempFolder;
+use crate::watched::{LIMIT, errors, scrape};
+
+/// The exporter for NGINX.
+pub const NGINX: &str = "sage-nginx-exporter";
+/// The exporter for Apache.
+pub const APACHE: &str = "sage-apache-exporter";
+
+/// Starts an exporter with these lines as its one target, `url: ...` among them.
+#[track_caller]
+pub fn watch(binary: &str, target: &str) -> Exporter {
+    watch_with(binary, target, &[])
+}
+
+/// As [`watch`], with an environment.
+#[track_caller]
+pub fn watch_with(binary: &str, target: &str, env: &[(&str, &str)]) -> Exporter {
+    let folder = TempFolder::new("config");
+    let lines: Vec<String> = target.lines().map(|line| format!("    {}", line.trim())).collect();
+    let file = folder.write("config.yml", &format!("targets:\n  main:\n{}\n", lines.join("\n")));
+    Exporter::start(binary, &[&format!("--config.file={}", file.display())], env)
+}
+
+/// A line of a password file, as htpasswd writes it.
+///
+/// # Panics
+/// Without openssl.
+pub fn password_line(user: &str, password: &str) -> String {
+    let made = std::process::Command::new("openssl").args(["passwd", "-apr1", password]).output().expect("openssl is installed");
+    format!("{user}:{}", String::from_utf8_lossy(&made.stdout))
+}
+
+/// Scrapes until a page is as wanted.
+#[track_caller]
+pub fn until(what: &str, exporter: &Exporter, check: impl Fn(&Page) -> bool) -> Page {
+    let mut last = Page::default();
+    let found = poll::within(LIMIT, || {
+        last = scrape(exporter, Duration::from_secs(5));
+        check(&last).then_some(())
+    });
+    assert!(found.is_some(), "{what}: {:?}\n{}", errors(&last), exporter.logs());
+    last
+}
+
+/// Each file of `config-tests` is refused with its reason, and the example is taken.
+#[track_caller]
+pub fn refuses_bad_configurations(binary: &str, product: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../exporters/{product}/config-tests"));
+    let validate = |file: &Path| run(binary, &["config", "validate", &format!("--config.file={}", file.display())], &[]);
+    let mut files = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let file = entry.unwrap().path();
+        let text = std::fs::read_to_string(&file).unwrap();
+        let said = |what: &str| text.lines().find_map(|l| l.strip_prefix(what)).map(str::trim);
+        let ended = validate(&file);
+        let err = String::from_utf8_lossy(&ended.stderr).into_owned();
+        let expect = said("# expect:").unwrap_or_else(|| panic!("{}: no `# expect: ...`", file.display()));
+        assert!(ended.status.code() == Some(1) && err.contains(expect), "{}: {err}", file.display());
+        assert!(said("# hint:").is_none_or(|hint| err.contains(hint)) && !err.contains("canary"), "{}: {err}", file.display());
+        files += 1;
+    }
+    assert!(files >= 5, "{files} files");
+    let ended = validate(&folder.join("../example.yml"));
+    assert_eq!(ended.status.code(), Some(0), "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
+/// The families of the replaced exporter, from `golden/NAME`: the page has each with the same labels and type, or the file
+/// says why not. Returns how many are the same.
+#[track_caller]
+pub fn has_series_of_the_peer(page: &Page, name: &str) -> usize {
+    let mut labels: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for sample in &page.samples {
+        labels.entry(&sample.name).or_default().extend(sample.labels.keys().map(String::as_str));
+    }
+    let kept = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name)).unwrap();
+    let mut same = 0;
+    for line in kept.lines().filter(|l| !l.is_empty() && !l.starts_with('#')) {
+        // name type label,label | why it differs
+        let (family, why) = line.split_once(" | ").map_or((line, None), |(f, why)| (f, Some(why)));
+        let words: Vec<&str> = family.split(' ').collect();
+        let wanted: BTreeSet<&str> = words.get(2).map(|l| l.split(',').collect()).unwrap_or_default();
+        let ours = page.types.get(words[0]).map(String::as_str);
+        let equal = ours == Some(words[1]) && labels.get(words[0]) == Some(&wanted);
+        assert_eq!(equal, why.is_none(), "{line}: ours is {ours:?} {:?}", labels.get(words[0]));
+        same += usize::from(equal);
+    }
+    same
+}
