@@ -58,7 +58,7 @@ pub enum LogFormat {
     /// Text, with colours on a terminal.
     Auto,
     /// Text without colours.
-    #[value(alias = "text")]
+    #[value(aliases = ["text", "txt"])]
     Logfmt,
     /// One JSON object a line.
     Json,

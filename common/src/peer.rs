@@ -40,6 +40,10 @@ pub enum Fate {
     Same(&'static str),
     /// A switch that stands for these arguments.
     Becomes(&'static [&'static str]),
+    /// We have it under another name.
+    Named(&'static str),
+    /// A switch for what we do in any case: how; and where it must not be switched off, the line to write instead.
+    Done(&'static str, &'static str),
     /// A switch that leaves these collectors alone on, and those that have a `--collector.` of their own.
     Only(&'static [&'static str]),
     /// Not here.
@@ -88,12 +92,21 @@ impl Peer {
                 out.push(arg.clone());
                 continue;
             };
+            // A switch may have a value, as in the flags of Go.
+            let (on, value) = match (flag.value, value) {
+                (false, Some(text)) => match truth(text) {
+                    Some(said) => (said == on, None),
+                    None => return Err(Invalid::new(format!("--{}: true or false is expected", flag.name))),
+                },
+                (_, value) => (on, value),
+            };
             // What is the same here is read by the parser proper, with its own errors.
             if matches!(flag.fate, Fate::Same(_)) {
                 // Of our switches only those of collectors have a form with `no-`; the others are off anyway, and an empty
                 // value is none.
                 if (on && value != Some("")) || flag.name.starts_with("collector.") {
-                    out.push(arg.clone());
+                    let no = if on { "" } else { "no-" };
+                    out.push(value.map_or_else(|| format!("--{no}{}", flag.name), |value| format!("--{}={value}", flag.name)).into());
                 }
                 continue;
             }
@@ -116,9 +129,9 @@ impl Peer {
         key.map_or_else(|| error.clone(), |(_, instead)| error.clone().hint(*instead))
     }
 
-    /// The flag that an argument names, whether it is on, and its value after `=`.
+    /// The flag that an argument names, whether it is on, and its value after `=`. One dash does, too, for names of more than a letter.
     fn find<'a>(&self, arg: &'a str) -> Option<(&'static Flag, bool, Option<&'a str>)> {
-        let text = arg.strip_prefix("--")?;
+        let text = arg.strip_prefix("--").or_else(|| arg.strip_prefix('-').filter(|text| text.len() > 1))?;
         let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
         if let Some(flag) = self.flags.iter().find(|flag| flag.name == name) {
             return Some((flag, true, value));
@@ -139,6 +152,8 @@ impl Peer {
                 Fate::Same("") => own_name(flag, collectors).unwrap_or_else(|| "the same".to_owned()),
                 Fate::Same(remark) => format!("the same; {remark}"),
                 Fate::Becomes(args) => format!("`{}`", args.join(" ")),
+                Fate::Named(ours) => format!("`--{ours}`"),
+                Fate::Done(how, _) => format!("always: {how}"),
                 Fate::Only(names) => {
                     format!("all collectors off but `{}`, and those with a `--collector.` of their own", names.join("`, `"))
                 }
@@ -184,6 +199,11 @@ impl Place<'_> {
             Fate::Same(_) if self.flag.value => vec![format!("--{name}={}", value.unwrap_or_default()).into()],
             Fate::Same(_) if on => vec![format!("--{name}").into()],
             Fate::Same(_) => Vec::new(),
+            Fate::Named(ours) => vec![format!("--{ours}={}", value.unwrap_or_default()).into()],
+            Fate::Done(_, instead) if !on && !instead.is_empty() => {
+                return Err(Invalid::new(format!("{}: it cannot be switched off here", self.origin)).hint(instead));
+            }
+            Fate::Done(..) => Vec::new(),
             Fate::Becomes(_) | Fate::Only(_) | Fate::Refused { .. } if !on => Vec::new(),
             Fate::Becomes(args) => args.iter().map(Into::into).collect(),
             Fate::Only(names) => {
@@ -214,6 +234,10 @@ mod tests {
         Flag { name: "no-x", value: false, variable: Some("X_NO"), fate: Fate::Becomes(&["--no-collector.x"]) },
         Flag { name: "labels", value: true, variable: Some("X_LABELS"), fate: Fate::Refused { unless: "a=b", instead: "write c" } },
         Flag { name: "dump", value: false, variable: None, fate: Fate::Refused { unless: "", instead: "run metrics" } },
+        Flag { name: "log-format", value: true, variable: Some("X_FORMAT"), fate: Fate::Named("log.format") },
+        Flag { name: "redact", value: false, variable: Some("X_REDACT"), fate: Fate::Done("passwords are never shown", "leave it out") },
+        Flag { name: "ping", value: false, variable: None, fate: Fate::Done("each login pings", "") },
+        Flag { name: "fast", value: false, variable: None, fate: Fate::Same("") },
     ];
     const PEER: Peer = Peer { name: "other", flags: FLAGS, keys: &[("logins", "write targets")] };
 
@@ -241,6 +265,19 @@ mod tests {
             ours(&[], &[("X_LABELS", "k=v")]).unwrap_err().to_string(),
             "X_LABELS: this setting of other is not taken here\nhint: write c"
         );
+    }
+
+    #[test]
+    fn flags_of_go_have_one_dash_and_switches_values() {
+        assert_eq!(
+            ours(&["-path", "/m", "-fast=true", "-log-format=json", "-h"], &[]).unwrap(),
+            ["--log.format=json", "--path", "/m", "--fast", "-h"]
+        );
+        assert_eq!(ours(&["--fast=false", "-dump=false", "--no-x=0", "-ping", "-ping=false", "--redact=1"], &[]).unwrap(), [""; 0]);
+        assert_eq!(ours(&["-redact=false"], &[]).unwrap_err().hint.as_deref(), Some("leave it out"));
+        assert!(ours(&[], &[("X_REDACT", "false")]).unwrap_err().message.starts_with("X_REDACT: it cannot"));
+        assert!(ours(&["--fast=perhaps"], &[]).unwrap_err().message.starts_with("--fast: true or false"));
+        assert_eq!(ours(&[], &[("X_FORMAT", "txt")]).unwrap(), ["--log.format=txt"]);
     }
 
     #[test]
