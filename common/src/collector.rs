@@ -279,7 +279,7 @@ pub struct Entry<S: Service> {
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(300);
 
 /// Longest run of a collector that sets none.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Shortest time between two runs of a collector on a timer.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);

@@ -212,17 +212,17 @@ fn redis(name: &str, program: Option<&str>, replica_too: bool, facts: &[&str], l
 
 #[test]
 fn redis_7() {
-    redis("redis-7", None, true, &["no cluster", "no Sentinel", "before 7.2", "before 7.4"], 180);
+    redis("redis-7", None, true, &["no cluster", "no Sentinel", "no commandlog", "no modules", "before 7.2", "before 7.4"], 180);
 }
 
 #[test]
 fn redis_8() {
-    redis("redis-8", Some("redis-8"), false, &["no cluster", "no Sentinel"], 180);
+    redis("redis-8", Some("redis-8"), false, &["no cluster", "no Sentinel", "no commandlog"], 180);
 }
 
 #[test]
 fn valkey_9() {
-    redis("valkey-9", Some("valkey-9"), false, &["no cluster", "no Sentinel"], 180);
+    redis("valkey-9", Some("valkey-9"), false, &["no cluster", "no Sentinel", "Valkey"], 180);
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn redis_sentinel() {
     let settings = vec![format!("sentinel monitor shop 127.0.0.1 {} 1", primary.port())];
     let sentinel = Redis::start_with(RedisOptions { sentinel: true, settings, ..RedisOptions::default() });
     let exporter = watched_redis::watch_as(sentinel.port(), CALM, None, "");
-    let facts = ["Sentinel", "no cluster", "no replica", "no replicas", "quiet", "before 7.2", "before 7.4"];
+    let facts = ["Sentinel", "no cluster", "no replica", "no replicas", "no commandlog", "no modules", "quiet", "before 7.2", "before 7.4"];
     holds_redis("redis-7-sentinel", &exporter, &facts, 100, |page| {
         page.value("redis_sentinel_master_status", &[("master_status", "ok")]) == Some(1.0)
     });
@@ -245,7 +245,7 @@ fn redis_cluster() {
     poll::until("all slots are served", LIMIT, || server.cli(&["cluster", "info"]).ok().filter(|i| i.contains("cluster_state:ok")));
     server.run(&["set", "key", "value", "ex", "10000"]);
     let exporter = watched_redis::watch_as(server.port(), CALM, None, "");
-    let facts = ["no Sentinel", "no replica", "no replicas", "no aof", "quiet", "before 7.2", "before 7.4"];
+    let facts = ["no Sentinel", "no replica", "no replicas", "no commandlog", "no modules", "no aof", "quiet", "before 7.2", "before 7.4"];
     holds_redis("redis-7-cluster", &exporter, &facts, 180, |page| page.value("redis_cluster_state", &[]) == Some(1.0));
 }
 

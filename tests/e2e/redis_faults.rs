@@ -127,7 +127,7 @@ fn a_hostile_or_broken_server_costs_a_reason_and_no_memory() {
         (Mode::Say(b"HTTP/1.1 400 Bad Request\r\n\r\n"), &["decode"]),
         (Mode::Endless(b"*400000\r\n+a\r\n"), &["limit", "decode", "timeout", "connect"]),
         (Mode::Endless(b"+aaaaaaaaaaaaaaa"), &["limit", "connect"]),
-        (Mode::Endless(b">1\r\n+x\r\n"), &["limit", "connect"]),
+        (Mode::Endless(b">1\r\n+x\r\n"), &["limit", "connect", "timeout"]),
     ];
     for (mode, reasons) in modes {
         proxy.set(mode);

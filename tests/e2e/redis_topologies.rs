@@ -85,10 +85,23 @@ fn a_sentinel_tells_of_its_primary() {
     });
     assert!(errors(&page).is_empty(), "{:?}", errors(&page));
     assert_eq!(
-        (page.value("redis_sentinel_masters", &[]), page.value("redis_sentinel_quorum_ok", &[("master_name", "shop")])),
+        (page.value("redis_sentinel_masters", &[]), page.value("redis_sentinel_master_ckquorum_status", &[("master_name", "shop")])),
         (Some(1.0), Some(1.0))
     );
-    assert_eq!(page.value("redis_sentinel_master_sentinels", &[("master_name", "shop")]), Some(1.0));
+    for (family, want) in [
+        ("redis_sentinel_quorum_ok", 1.0),
+        ("redis_sentinel_master_sentinels", 1.0),
+        ("redis_sentinel_master_ok_sentinels", 1.0),
+        ("redis_sentinel_master_ok_slaves", 0.0),
+        ("redis_sentinel_master_setting_ckquorum", 1.0),
+        ("redis_sentinel_master_setting_down_after_milliseconds", 500.0),
+        ("redis_sentinel_master_setting_failover_timeout", 1000.0),
+        ("redis_sentinel_master_setting_parallel_syncs", 1.0),
+        ("redis_sentinel_master_config_epoch", 0.0),
+    ] {
+        assert_eq!(page.value(family, &[("master_name", "shop")]), Some(want), "{family}");
+    }
+    assert!(page.value("redis_sentinel_master_last_ok_ping_reply_seconds", &[("master_name", "shop")]).is_some_and(|s| s < 5.0));
     assert!(!page.has("redis_db_keys") && !page.has("redis_replication_role"), "a Sentinel holds no data");
     primary.kill();
     let down = |p: &Page| p.series("redis_sentinel_master_status").iter().any(|s| s.value == 0.0 && s.labels["master_status"] != "ok");
@@ -248,5 +261,12 @@ fn newer_servers() {
             assert!(page.has(name) || page.types.contains_key(name), "{server_name}: {name}");
         }
         assert_eq!(page.value("redis_db_keys", &[("db", "db0")]), Some(1.0));
+        // Redis has no COMMANDLOG, and nothing is made up for it.
+        let valkey = server_name == "valkey";
+        assert_eq!(page.has("redis_commandlog_slow_length"), valkey, "{server_name}");
+        assert_eq!(page.value("redis_exporter_capability", &[("command", "commandlog|len")]), Some(f64::from(u8::from(valkey))));
+        if valkey {
+            assert_eq!(page.value("redis_commandlog_execution_slower_than", &[]), Some(10_000.0));
+        }
     }
 }

@@ -66,6 +66,11 @@ pub fn grant(server: &Redis) {
     let password = format!(">{CANARY}");
     let words: Vec<&str> = words.into_iter().map(|word| if word.is_empty() { password.as_str() } else { word }).collect();
     server.run(&words);
+    // A server refuses a rule with a command that it does not have.
+    let more = text.lines().find_map(|line| line.strip_prefix("# On Valkey 8.1 and newer also: ")).expect("what Valkey has more");
+    if server.cli(&["command", "info", "commandlog"]).is_ok_and(|said| said.contains("commandlog")) {
+        server.run(&more.split(' ').collect::<Vec<_>>());
+    }
 }
 
 /// Starts the exporter for the server behind `port` with this configuration file.

@@ -1,12 +1,15 @@
 //! Prometheus exporter for Redis and Valkey.
 
 mod address;
+mod capabilities;
 mod collectors;
 mod commands;
 mod error;
 mod grants;
 mod info;
+mod keys;
 mod options;
+mod peer;
 mod resp;
 mod service;
 mod session;

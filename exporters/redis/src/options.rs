@@ -13,6 +13,7 @@ use sage_common::service::TargetOptions;
 use serde::{Deserialize, Serialize};
 
 use crate::address;
+use crate::keys::checks::{CheckFlags, Checks};
 
 /// The name that DBAs see in CLIENT LIST.
 pub const CLIENT_NAME: &str = "sage-redis-exporter";
@@ -51,6 +52,9 @@ pub struct Options {
     /// Name that the server's certificate must have, where it is not the host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_server_name: Option<String>,
+    /// Keys and streams to look at.
+    #[serde(skip_serializing_if = "Checks::is_empty")]
+    pub checks: Checks,
 }
 
 impl Default for Options {
@@ -67,6 +71,7 @@ impl Default for Options {
             tls_cert_file: None,
             tls_key_file: None,
             tls_server_name: None,
+            checks: Checks::default(),
         }
     }
 }
@@ -101,14 +106,19 @@ pub struct Flags {
     #[arg(long = "redis.tls", value_name = "MODE", global = true, value_enum)]
     tls: Option<TlsMode>,
     /// PEM file of the authorities to trust
-    #[arg(long = "redis.tls-ca-file", alias = "tls-ca-cert-file", value_name = "FILE", global = true)]
+    #[arg(long = "redis.tls-ca-file", value_name = "FILE", global = true)]
     tls_ca_file: Option<PathBuf>,
     /// PEM file of our client certificate
-    #[arg(long = "redis.tls-cert-file", alias = "tls-client-cert-file", value_name = "FILE", global = true)]
+    #[arg(long = "redis.tls-cert-file", value_name = "FILE", global = true)]
     tls_cert_file: Option<PathBuf>,
     /// PEM file of our client key
-    #[arg(long = "redis.tls-key-file", alias = "tls-client-key-file", value_name = "FILE", global = true)]
+    #[arg(long = "redis.tls-key-file", value_name = "FILE", global = true)]
     tls_key_file: Option<PathBuf>,
+    /// Do not check the server's certificate, where there is TLS
+    #[arg(long = "skip-tls-verification", global = true)]
+    skip_tls_verification: bool,
+    #[command(flatten)]
+    checks: CheckFlags,
 }
 
 impl Options {
@@ -178,11 +188,11 @@ impl Options {
         self.tls_ca_file = file(&flags.tls_ca_file, "REDIS_EXPORTER_TLS_CA_CERT_FILE").or_else(|| self.tls_ca_file.take());
         self.tls_cert_file = file(&flags.tls_cert_file, "REDIS_EXPORTER_TLS_CLIENT_CERT_FILE").or_else(|| self.tls_cert_file.take());
         self.tls_key_file = file(&flags.tls_key_file, "REDIS_EXPORTER_TLS_CLIENT_KEY_FILE").or_else(|| self.tls_key_file.take());
-        if self.tls != TlsMode::Disable && truth("REDIS_EXPORTER_SKIP_TLS_VERIFICATION") {
+        if self.tls != TlsMode::Disable && (flags.skip_tls_verification || truth("REDIS_EXPORTER_SKIP_TLS_VERIFICATION")) {
             self.tls = TlsMode::Insecure;
         }
         self.tls = flags.tls.unwrap_or(self.tls);
-        Ok(())
+        self.checks.overlay(&flags.checks)
     }
 
     fn apply(&mut self, text: &str, origin: &'static str) -> Result<(), Invalid> {
@@ -257,7 +267,7 @@ impl TargetOptions for Options {
                 Invalid::new("files or names for TLS are given and TLS is off").hint("tls: verify-full, or rediss:// in REDIS_ADDR")
             );
         }
-        Ok(())
+        self.checks.validate()
     }
 }
 

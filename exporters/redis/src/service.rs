@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sage_common::desc::Info;
 use sage_common::error::{CollectError, Invalid};
+use sage_common::peer::Peer;
 use sage_common::put;
 use sage_common::report::{Report, Status};
 use sage_common::service::{Meta, Phases, Service, Target};
@@ -15,6 +16,7 @@ use crate::collectors::Collectors;
 use crate::commands::Command;
 use crate::error::REASONS;
 use crate::options::{Flags, Options};
+use crate::peer::PEER;
 use crate::session::Redis;
 use crate::state::{Capability, State};
 use crate::write;
@@ -30,7 +32,7 @@ sage_common::metrics! {
     CONNECT_TIME: Gauge legacy "redis_exporter_last_scrape_connect_time_seconds" [];
     /// Scrapes of this target.
     SCRAPES: Counter legacy "redis_exporter_scrapes_total" [];
-    /// 1 when the server ran this command for us when last asked, 0 when it refused or does not have it.
+    /// 1 when our user may run this command, 0 when it may not or the server does not have it (COMMAND INFO, ACL DRYRUN).
     CAPABILITY: Gauge "redis_exporter_capability" [command];
 }
 
@@ -40,6 +42,7 @@ pub struct RedisService;
 impl Service for RedisService {
     const META: Meta = Meta { name: "redis", product: "Redis", port: 9121, version: env!("CARGO_PKG_VERSION"), members: "" };
     const REASONS: &'static [&'static str] = REASONS;
+    const PEER: Option<Peer> = Some(PEER);
     const COMPAT: &'static [Info] = METRICS;
     type Options = Options;
     type Collectors = Collectors;

@@ -3,7 +3,7 @@
 //! Redis has no time limit that a client could set for a request, so none of ours is one that can take long. A request
 //! that is cut off leaves the session out of step, and it is not used again.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use sage_common::net::tls;
 use sage_common::service::Phases;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use crate::capabilities;
 use crate::error::{MASTERDOWN, ServerError, refused};
 use crate::info::Info;
 use crate::options::{CLIENT_NAME, Options};
@@ -34,6 +35,8 @@ pub struct Redis {
     out_of_step: AtomicBool,
     info: Mutex<Option<Arc<Info>>>,
     user: String,
+    /// The database that keys are asked in.
+    database: AtomicU32,
     /// What outlives the session.
     pub state: Arc<State>,
 }
@@ -150,13 +153,21 @@ impl Redis {
         let mut line = Line::new(wire::open(options, phases).await?);
         line.log_in(&user, password.as_deref()).await?;
         phases.end("login");
-        let session = Self { line: line.into(), out_of_step: AtomicBool::new(false), info: Mutex::default(), user, state };
-        match session.request().await {
+        let session = Self {
+            line: line.into(),
+            out_of_step: AtomicBool::new(false),
+            info: Mutex::default(),
+            user,
+            database: AtomicU32::new(0),
+            state,
+        };
+        match session.ping().await {
             // While it loads its data, or has lost its primary, a server still says so in INFO, and how far it is.
             Err(error) if matches!(error.kind, ErrorKind::Starting | ErrorKind::Product(MASTERDOWN)) => phases.refuse(error.kind),
             answer => {
                 answer?;
                 phases.end("request");
+                capabilities::probe(&session).await?;
             }
         }
         Ok(session)
@@ -181,6 +192,11 @@ impl Redis {
     /// The server did not answer, or with an error.
     pub async fn request(&self) -> Result<(), CollectError> {
         *self.info.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.ping().await?;
+        capabilities::probe(self).await
+    }
+
+    async fn ping(&self) -> Result<(), CollectError> {
         match self.exchange("PING", &[vec![b"PING"]]).await?.pop() {
             Some(Ok(Value::Text(_))) => Ok(()),
             // A server that cannot save says so at PING as well, and serves all who read: the write probe tells of it.
@@ -195,23 +211,54 @@ impl Redis {
     /// # Errors
     /// `Permission` with what to grant, or as the server or the line says.
     pub async fn command(&self, command: &'static str, words: &[&[u8]]) -> Result<Option<Value>, CollectError> {
+        match self.may(command, "") {
+            Support::NotHere(_) => return Ok(None),
+            Support::Denied(_) => return Err(self.denied(CollectError::new(ErrorKind::Permission, command), command)),
+            Support::Yes => {}
+        }
         let reply = self.exchange(command, &[words.to_vec()]).await?.pop();
         match reply {
             Some(Ok(value)) => {
                 self.state.note(command, Capability::Allowed);
                 Ok(Some(value))
             }
-            Some(Err(error)) if error.code == "NOPERM" => {
-                self.state.note(command, Capability::Denied);
-                Err(error.into_error(command).hint(format!("ACL SETUSER {} +{command}", self.user)))
-            }
             Some(Err(error)) if error.code == "ERR" && !self.has(command).await? => {
                 self.state.note(command, Capability::Missing);
                 Ok(None)
             }
-            Some(Err(error)) => Err(error.into_error(command)),
+            Some(Err(error)) => Err(self.refused(command, error)),
             None => Err(CollectError::new(ErrorKind::Internal, command)),
         }
+    }
+
+    /// The error of a command that the server did not run, with what to grant where the user may not.
+    pub fn refused(&self, command: &'static str, error: ServerError) -> CollectError {
+        if error.code != "NOPERM" {
+            return error.into_error(command);
+        }
+        self.state.note(command, Capability::Denied);
+        self.denied(error.into_error(command), command)
+    }
+
+    fn denied(&self, error: CollectError, command: &str) -> CollectError {
+        error.hint(format!("ACL SETUSER {} +{command}", self.user))
+    }
+
+    /// The user we are.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// Asks for keys in this database from now on.
+    ///
+    /// # Errors
+    /// There is no such database, or as `command`.
+    pub async fn select(&self, database: u32) -> Result<(), CollectError> {
+        if self.database.load(Ordering::Relaxed) != database {
+            self.command("select", &[b"SELECT", database.to_string().as_bytes()]).await?;
+            self.database.store(database, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Whether the server has a command of this name. A server that does not say, and has refused it, has not.

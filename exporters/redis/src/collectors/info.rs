@@ -1,6 +1,6 @@
-//! Who the server is, its clients and its CPU time.
+//! Who the server is, its clients, its CPU time and its event loop.
 //!
-//! From the sections Server, Clients and CPU of INFO, all versions of Redis and Valkey.
+//! From the sections Server, Clients, CPU and Stats of INFO, all versions of Redis and Valkey.
 
 use sage_common::collector::{Collector, Grant, NoOptions};
 use sage_common::desc::Info;
@@ -39,6 +39,12 @@ info::info_metrics! {
     "watching_clients" Plain WATCHING: Gauge legacy "redis_watching_clients";
     /// Blocked clients with a time limit (clients_in_timeout_table).
     "clients_in_timeout_table" Plain TIMEOUT_TABLE: Gauge legacy "redis_clients_in_timeout_table";
+    /// Keys that clients watch (total_watched_keys; 7.4).
+    "total_watched_keys" Plain WATCHED_KEYS: Gauge legacy "redis_total_watched_keys";
+    /// Keys that clients wait for (total_blocking_keys; 7.2).
+    "total_blocking_keys" Plain BLOCKING_KEYS: Gauge legacy "redis_total_blocking_keys";
+    /// Keys whose end clients wait for (total_blocking_keys_on_nokey; 7.2).
+    "total_blocking_keys_on_nokey" Plain BLOCKING_NOKEY: Gauge legacy "redis_total_blocking_keys_on_nokey";
     /// System CPU time of the server, in seconds (used_cpu_sys).
     "used_cpu_sys" Plain CPU_SYS: Counter legacy "redis_cpu_sys_seconds_total";
     /// User CPU time of the server, in seconds (used_cpu_user).
@@ -51,6 +57,16 @@ info::info_metrics! {
     "used_cpu_sys_main_thread" Plain CPU_SYS_MAIN: Counter legacy "redis_cpu_sys_main_thread_seconds_total";
     /// User CPU time of the main thread, in seconds (used_cpu_user_main_thread).
     "used_cpu_user_main_thread" Plain CPU_USER_MAIN: Counter legacy "redis_cpu_user_main_thread_seconds_total";
+    /// Rounds of the event loop (eventloop_cycles; 7.2).
+    "eventloop_cycles" Plain LOOP_CYCLES: Counter legacy "redis_eventloop_cycles_total";
+    /// Time spent in the event loop, in microseconds (eventloop_duration_sum; 7.2).
+    "eventloop_duration_sum" Plain LOOP_TIME: Counter legacy "redis_eventloop_duration_sum_usec_total";
+    /// Time spent on commands in the event loop, in microseconds (eventloop_duration_cmd_sum; 7.2).
+    "eventloop_duration_cmd_sum" Plain LOOP_COMMAND_TIME: Counter legacy "redis_eventloop_duration_cmd_sum_usec_total";
+    /// Rounds of the event loop in a second, lately (instantaneous_eventloop_cycles_per_sec; 7.2).
+    "instantaneous_eventloop_cycles_per_sec" Plain LOOP_RATE: Gauge legacy "redis_instantaneous_eventloop_cycles_per_sec";
+    /// Average time of a round of the event loop, lately, in microseconds (instantaneous_eventloop_duration_usec; 7.2).
+    "instantaneous_eventloop_duration_usec" Plain LOOP_LATELY: Gauge legacy "redis_instantaneous_eventloop_duration_usec";
     /// 1 when the server is a node of a cluster (cluster_enabled).
     "cluster_enabled" Plain CLUSTER: Gauge legacy "redis_cluster_enabled";
     more {

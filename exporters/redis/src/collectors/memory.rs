@@ -31,7 +31,7 @@ info::info_metrics! {
     /// Bytes that the server keeps for scripts (used_memory_scripts_eval).
     "used_memory_scripts_eval" Plain SCRIPTS_EVAL: Gauge legacy "redis_memory_used_scripts_eval_bytes";
     /// Bytes of the virtual machine of functions (used_memory_vm_functions).
-    "used_memory_vm_functions" Plain VM_FUNCTIONS: Gauge legacy "redis_memory_used_vm_functions";
+    "used_memory_vm_functions" Plain VM_FUNCTIONS: Gauge legacy "redis_memory_used_vm_functions_bytes";
     /// Bytes of both virtual machines (used_memory_vm_total).
     "used_memory_vm_total" Plain VM_TOTAL: Gauge legacy "redis_memory_used_vm_total";
     /// Bytes that the server keeps for functions (used_memory_functions).
@@ -86,6 +86,10 @@ info::info_metrics! {
     "lazyfree_pending_objects" Plain LAZYFREE: Gauge legacy "redis_lazyfree_pending_objects";
     /// Values freed in the background (lazyfreed_objects).
     "lazyfreed_objects" Plain LAZYFREED: Counter "redis_lazyfreed_objects_total";
+    /// Resident bytes that the allocator has marked as free (allocator_muzzy).
+    "allocator_muzzy" Plain MUZZY: Gauge legacy "redis_allocator_muzzy_bytes";
+    /// Bytes of hash tables that are being enlarged (mem_overhead_db_hashtable_rehashing; 7.4).
+    "mem_overhead_db_hashtable_rehashing" Plain REHASHING: Gauge legacy "redis_mem_overhead_db_hashtable_rehashing_bytes";
     more {}
 }
 

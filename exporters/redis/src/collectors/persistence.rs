@@ -32,6 +32,10 @@ info::info_metrics! {
     "rdb_current_bgsave_time_sec" Known SAVE_SO_FAR: Gauge legacy "redis_rdb_current_bgsave_duration_sec";
     /// Memory copied during the last snapshot, in bytes (rdb_last_cow_size).
     "rdb_last_cow_size" Plain SAVE_COW: Gauge legacy "redis_rdb_last_cow_size_bytes";
+    /// Keys that had expired in the snapshot read at the start (rdb_last_load_keys_expired; 7.0).
+    "rdb_last_load_keys_expired" Plain LOAD_EXPIRED: Gauge legacy "redis_rdb_last_load_expired_keys";
+    /// Keys read from the snapshot at the start (rdb_last_load_keys_loaded; 7.0).
+    "rdb_last_load_keys_loaded" Plain LOAD_LOADED: Gauge legacy "redis_rdb_last_load_loaded_keys";
     /// Snapshots written (rdb_saves).
     "rdb_saves" Plain SAVES: Counter "redis_rdb_saves_total";
     /// 1 when the append-only file is written (aof_enabled).

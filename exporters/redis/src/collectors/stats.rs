@@ -99,6 +99,26 @@ info::info_metrics! {
     "acl_access_denied_key" Plain ACL_KEY: Counter legacy "redis_acl_access_denied_key_total";
     /// Commands refused because of a channel (acl_access_denied_channel).
     "acl_access_denied_channel" Plain ACL_CHANNEL: Counter legacy "redis_acl_access_denied_channel_total";
+    /// Fields of hashes that expired (expired_subkeys; 7.4).
+    "expired_subkeys" Plain EXPIRED_SUBKEYS: Counter legacy "redis_expired_subkeys_total";
+    /// Scripts evicted from the cache (evicted_scripts; 7.4).
+    "evicted_scripts" Plain EVICTED_SCRIPTS: Counter legacy "redis_evicted_scripts_total";
+    /// Time that memory has been above maxmemory this time, in milliseconds (current_eviction_exceeded_time).
+    "current_eviction_exceeded_time" Plain EXCEEDED_NOW: Gauge legacy "redis_current_eviction_exceeded_time_ms";
+    /// Time with more memory in use than maxmemory, in milliseconds (total_eviction_exceeded_time).
+    "total_eviction_exceeded_time" Plain EXCEEDED_MS: Counter legacy "redis_eviction_exceeded_time_ms_total";
+    /// CPU time spent on expiring keys, in milliseconds (expire_cycle_cpu_milliseconds).
+    "expire_cycle_cpu_milliseconds" Plain EXPIRE_CPU_MS: Counter legacy "redis_expire_cycle_cpu_time_ms_total";
+    /// Channels of shards with subscribers (pubsubshard_channels; 7.0.3).
+    "pubsubshard_channels" Plain SHARD_CHANNELS: Gauge legacy "redis_pubsubshard_channels";
+    /// Clients cut off for too much input (client_query_buffer_limit_disconnections; 7.2).
+    "client_query_buffer_limit_disconnections" Plain CUT_INPUT: Counter legacy "redis_client_query_buffer_limit_disconnections_total";
+    /// Clients cut off because they did not read (client_output_buffer_limit_disconnections; 7.2).
+    "client_output_buffer_limit_disconnections" Plain CUT_OUTPUT: Counter legacy "redis_client_output_buffer_limit_disconnections_total";
+    /// Times that a client's reply buffer was made smaller (reply_buffer_shrinks; 7.0).
+    "reply_buffer_shrinks" Plain SHRINKS: Counter legacy "redis_reply_buffer_shrinks_total";
+    /// Times that a client's reply buffer was made larger (reply_buffer_expands; 7.0).
+    "reply_buffer_expands" Plain EXPANDS: Counter legacy "redis_reply_buffer_expands_total";
     more {}
 }
 

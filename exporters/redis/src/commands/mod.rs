@@ -22,21 +22,25 @@ pub enum Command {
         /// User to make
         #[arg(long, value_name = "USER", default_value = "sage")]
         user: String,
+        /// Target whose keys it may read, where `checks` name some [default: the first]
+        #[arg(long, value_name = "NAME")]
+        target: Option<String>,
     },
 }
 
 impl OwnCommand<RedisService> for Command {
     async fn run(self, setup: Setup<RedisService>) -> Result<(), Failure> {
-        let user = match self {
+        let (user, target) = match self {
             Self::Now(args) => return now::run(args, &setup).await,
-            Self::Grants { user } => user,
+            Self::Grants { user, target } => (user, target),
         };
         if user.is_empty() || user.contains(|c: char| c.is_whitespace() || c.is_control() || c == '"') {
             return Err(Invalid::new("the name of a user must not be empty or hold blanks, quotes or control characters").into());
         }
         let entries = setup.modules.iter().flat_map(|module| &module.entries).filter(|entry| entry.enabled);
         let collectors: Vec<&About> = entries.map(|entry| entry.about).collect();
-        say(&grants::rule(&user, &collectors));
+        let (_, options) = setup.target(target.as_deref())?;
+        say(&grants::rule(&user, &collectors, &options.checks));
         Ok(())
     }
 }
