@@ -24,17 +24,18 @@ const LIMIT: Duration = Duration::from_secs(60);
 const ALL: Duration = Duration::from_secs(120);
 
 /// Alert, host, limit: lowered so that a fault of seconds passes it.
-const OVERRIDES: [Lowered; 4] = [
+const OVERRIDES: [Lowered; 5] = [
     ("RedisSaveTooOld", "cache07", 5.0),
     ("RedisSlowCommands", "cache08", 10.0),
     ("RedisFullResyncs", "cache09", 1.0),
     ("RedisReplicaBehind", "cache09", 1e6),
+    ("RedisKeySearchTooOld", "cache12", 3.0),
 ];
 
 /// What must fire: alert, host, severity. cache02 and cache03 are a primary and its replica, so are cache12 and cache13; cache05
 /// and cache06 stand behind a bad road; cache09 has two replicas that nobody watches, cache14 two partners in a cluster, and
 /// cache15 is a Sentinel.
-const EXPECTED: [(&str, &str, &str); 26] = [
+const EXPECTED: [(&str, &str, &str); 27] = [
     ("RedisMemoryFull", "cache01", "critical"),
     ("RedisMemoryNearLimit", "cache01", "warning"),
     ("RedisWritesRefused", "cache01", "critical"),
@@ -56,6 +57,7 @@ const EXPECTED: [(&str, &str, &str); 26] = [
     ("RedisReplicaBehind", "cache09", "warning"),
     ("RedisTwoPrimaries", "cache12", "critical"),
     ("RedisTwoPrimaries", "cache13", "critical"),
+    ("RedisKeySearchTooOld", "cache12", "warning"),
     ("RedisClusterDown", "cache14", "critical"),
     ("RedisClusterNodeDown", "cache14", "warning"),
     ("RedisClusterNodeSuspected", "cache14", "warning"),
@@ -85,9 +87,15 @@ fn server(settings: &[&str]) -> Redis {
     Redis::start_with(options(&settings.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>()))
 }
 
-fn watch(folder: &TempFolder, port: u16, write: bool) -> Exporter {
-    let write = if write { ", write_interval: 1s" } else { "" };
-    let config = folder.write(&format!("exporter-{port}.yml"), &format!("modules: {{default: {{probe_interval: 1s{write}}}}}\n"));
+/// Settings of a module that writes.
+const WRITES: &str = ", write_interval: 1s";
+/// The same of one that counts keys, ten a second: fewer than the fault makes.
+const COUNTS: &str = ", collectors: {keys_count: {interval: 1s, keys_per_run: 10}}";
+
+fn watch(folder: &TempFolder, port: u16, settings: &str) -> Exporter {
+    let checks = if settings == COUNTS { "targets: {cache: {checks: {count_keys: ['session:*'], batch_size: 10}}}\n" } else { "" };
+    let config = format!("{checks}modules: {{default: {{probe_interval: 1s{settings}}}}}\n");
+    let config = folder.write(&format!("exporter-{port}.yml"), &config);
     let args = [format!("--config.file={}", config.display())];
     Exporter::start("sage-redis-exporter", &args.each_ref().map(String::as_str), &[("REDIS_ADDR", &format!("127.0.0.1:{port}"))])
 }
@@ -165,21 +173,21 @@ fn each_redis_alert_fires_on_a_real_fault_and_ends_with_it() {
     cache02.run(&["set", "a", "1"]);
     cache12.run(&["set", "a", "1"]);
     let watched = [
-        ("cache01", cache01.port(), true),
-        ("cache02", cache02.port(), false),
-        ("cache03", cache03.port(), false),
-        ("cache04", cache04.port(), false),
-        ("cache05", road05.port(), false),
-        ("cache06", road06.port(), false),
-        ("cache07", cache07.port(), true),
-        ("cache08", cache08.port(), false),
-        ("cache09", cache09.port(), false),
-        ("cache12", cache12.port(), false),
-        ("cache13", cache13.port(), false),
-        ("cache14", nodes[0].port(), true),
-        ("cache15", cache15.port(), false),
+        ("cache01", cache01.port(), WRITES),
+        ("cache02", cache02.port(), ""),
+        ("cache03", cache03.port(), ""),
+        ("cache04", cache04.port(), ""),
+        ("cache05", road05.port(), ""),
+        ("cache06", road06.port(), ""),
+        ("cache07", cache07.port(), WRITES),
+        ("cache08", cache08.port(), ""),
+        ("cache09", cache09.port(), ""),
+        ("cache12", cache12.port(), COUNTS),
+        ("cache13", cache13.port(), ""),
+        ("cache14", nodes[0].port(), WRITES),
+        ("cache15", cache15.port(), ""),
     ];
-    let exporters = watched.map(|(_, port, write)| watch(&folder, port, write));
+    let exporters = watched.map(|(_, port, settings)| watch(&folder, port, settings));
     let job = |host: &str, exporter: &Exporter| Job {
         name: format!("redis-{host}"),
         address: exporter.address().to_string(),
@@ -197,7 +205,8 @@ fn each_redis_alert_fires_on_a_real_fault_and_ends_with_it() {
         let written = prometheus.query("sage_write_success == 1").len() == 3;
         let quorum = prometheus.query("redis_sentinel_quorum_ok == 1").len() == 2;
         let replica = !prometheus.query(r#"redis_master_repl_offset{host="cache03"} > 0"#).is_empty();
-        (up && written && quorum && replica && alerts(&prometheus, FIRING).is_empty()).then_some(())
+        let searched = !prometheus.query(r#"redis_keys_count_search_timestamp_seconds{host="cache12"}"#).is_empty();
+        (up && written && quorum && replica && searched && alerts(&prometheus, FIRING).is_empty()).then_some(())
     };
     assert!(poll::within(ALL, fine).is_some(), "not well before any fault: {:?}", alerts(&prometheus, FIRING).into_keys());
 
@@ -216,6 +225,7 @@ fn each_redis_alert_fires_on_a_real_fault_and_ends_with_it() {
     frozen.freeze();
     let load = r#"for i=1,40 do redis.call("set","load:"..i,string.rep("x",1000000)) end"#;
     cache09.cli(&["eval", load, "0"]).unwrap();
+    cache12.cli(&["eval", r#"for i=1,2000 do redis.call("set","session:"..i,"x") end"#, "0"]).unwrap();
     cache13.run(&["replicaof", "no", "one"]);
     // With one of three gone the other two hold it for dead; the last one alone can only suspect.
     nodes[1].kill();
@@ -277,6 +287,7 @@ fn each_redis_alert_fires_on_a_real_fault_and_ends_with_it() {
     std::fs::rename(cache08.folder().join("away"), &aof).unwrap();
     cache08.cli(&["bgrewriteaof"]).unwrap();
     frozen.thaw();
+    cache12.run(&["flushall"]);
     cache13.run(&["replicaof", "127.0.0.1", &cache12.port().to_string()]);
     nodes.iter_mut().skip(1).for_each(Redis::restart);
     second.restart();
