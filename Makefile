@@ -1,5 +1,5 @@
 # Each target does its own set-up on a fresh Debian 12 machine with Rust (scripts/setup.sh tells what it installs and why).
-.PHONY: demo test lint bench docs
+.PHONY: demo test lint bench docs pictures
 
 BINARIES = $${CARGO_TARGET_DIR:-target}
 
@@ -23,6 +23,12 @@ bench:
 	@scripts/setup.sh bench
 	cargo build --release --workspace --bins
 	@exec "$(BINARIES)/release/bench"
+
+# Previews of the dashboards over real data, for a person to look at: target/pictures.
+pictures:
+	@scripts/setup.sh pictures
+	cargo build --workspace --bins
+	@exec "$(BINARIES)/debug/pictures"
 
 # Rewrites the generated parts of the exporters' READMEs.
 docs:

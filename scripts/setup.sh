@@ -2,7 +2,7 @@
 # Installs what demo, tests and benchmarks need and the machine lacks, and says what and why: Debian's packages, and for
 # the tests further versions of PostgreSQL, Redis and Valkey below target/servers, which touch nothing else of the machine.
 # Nothing is started: the packages' own services stay off, since every test starts servers of its own in temp folders.
-# usage: setup.sh [demo | bench]      as root or with sudo; without an argument all that the tests need
+# usage: setup.sh [demo | bench | pictures]      as root or with sudo; without an argument all that the tests need
 set -euo pipefail
 
 # package, what it is there for
@@ -23,6 +23,10 @@ for=${1:-tests}
 [ "$for" = bench ] && wanted+=(
   "prometheus-postgres-exporter the peer that the benchmark measures beside ours"
   "prometheus-redis-exporter the peer that the benchmark measures beside ours"
+)
+[ "$for" = pictures ] && wanted+=(
+  "chromium         draws the dashboards' previews, without a window"
+  "fonts-inter      the font of Grafana: the same text is as wide"
 )
 
 if ! command -v cargo >/dev/null; then

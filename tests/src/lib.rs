@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "test support: a panic is how a failed step is told")]
 
 pub mod bench;
+pub mod boards;
 pub mod breakage;
+pub mod draw;
 pub mod drill;
 pub mod exporter;
 pub mod fault;

@@ -11,9 +11,39 @@ use super::template;
 
 const SCHEMA: u32 = 39;
 const COLUMNS: u32 = 24;
-/// Grafana's own variables, replaced by plain values so that the parser sees PromQL.
-const MACROS: [(&str, &str); 5] =
-    [("$__rate_interval", "5m"), ("$__interval_ms", "60000"), ("$__interval", "1m"), ("$__range_s", "3600"), ("$__range", "1h")];
+
+/// What Grafana works out from a panel's width and time, in seconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// `$__rate_interval`.
+    pub rate: u32,
+    /// `$__interval`: from one point to the next.
+    pub step: u32,
+    /// `$__range`: all that the panel shows.
+    pub range: u32,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self { rate: 300, step: 60, range: 3600 }
+    }
+}
+
+impl Times {
+    /// A query with Grafana's interval variables replaced, so that it is PromQL; `$job` and `$instance` stand inside quotes
+    /// and parse as they are.
+    #[must_use]
+    pub fn fill(&self, expr: &str) -> String {
+        let texts = [
+            ("$__rate_interval", format!("{}s", self.rate)),
+            ("$__interval_ms", format!("{}000", self.step)),
+            ("$__interval", format!("{}s", self.step)),
+            ("$__range_s", self.range.to_string()),
+            ("$__range", format!("{}s", self.range)),
+        ];
+        texts.iter().fold(expr.to_owned(), |text, (name, value)| text.replace(name, value))
+    }
+}
 
 /// A dashboard, as far as it is checked.
 #[derive(Debug, Deserialize)]
@@ -22,8 +52,9 @@ pub struct Dashboard {
     /// Fixed, so that links from alerts stay valid.
     #[serde(default)]
     pub uid: String,
+    /// Its name.
     #[serde(default)]
-    title: String,
+    pub title: String,
     #[serde(default)]
     schema_version: u32,
     #[serde(default = "yes")]
@@ -72,6 +103,11 @@ impl Panel {
 }
 
 impl Dashboard {
+    /// The names of all variables.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        self.templating.list.iter().map(|v| v.name.as_str())
+    }
+
     /// The variables that offer the values of a label, in order: name, series (with the variables before it), label.
     pub fn label_variables(&self) -> impl Iterator<Item = (&str, &str, &str)> {
         let variables = self.templating.list.iter();
@@ -91,17 +127,27 @@ struct Source {
 pub struct Panel {
     /// The number that links from alerts name.
     pub id: u32,
+    /// Its headline.
     #[serde(default)]
-    title: String,
+    pub title: String,
+    /// `timeseries`, `stat`, `table`, `row`...
     #[serde(rename = "type")]
-    kind: String,
+    pub kind: String,
     #[serde(default)]
     description: String,
-    grid_pos: Grid,
+    /// Where it stands.
+    pub grid_pos: Grid,
     #[serde(default)]
     datasource: Option<Source>,
+    /// Units, limits and looks, for all series and by override.
     #[serde(default)]
-    field_config: serde_json::Value,
+    pub field_config: serde_json::Value,
+    /// Settings of its kind.
+    #[serde(default)]
+    pub options: serde_json::Value,
+    /// What is done with the answers before they are shown.
+    #[serde(default)]
+    pub transformations: Vec<serde_json::Value>,
     #[serde(default)]
     links: Vec<Link>,
     /// Of a row that is folded.
@@ -112,12 +158,17 @@ pub struct Panel {
     pub targets: Vec<Target>,
 }
 
+/// A rectangle of the grid of 24 columns.
 #[derive(Clone, Copy, Debug, Deserialize)]
-struct Grid {
-    x: u32,
-    y: u32,
-    w: u32,
-    h: u32,
+pub struct Grid {
+    /// First column.
+    pub x: u32,
+    /// First line.
+    pub y: u32,
+    /// Columns.
+    pub w: u32,
+    /// Lines.
+    pub h: u32,
 }
 
 #[derive(Debug, Deserialize)]
@@ -130,11 +181,21 @@ struct Link {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Target {
+    /// The letter that overrides name.
+    #[serde(default)]
+    pub ref_id: String,
     /// PromQL with Grafana's variables.
     #[serde(default)]
     pub expr: String,
+    /// What the legend says, with `{{label}}`.
     #[serde(default)]
-    legend_format: String,
+    pub legend_format: String,
+    /// Asked for the last moment alone.
+    #[serde(default)]
+    pub instant: bool,
+    /// Not shown.
+    #[serde(default)]
+    pub hide: bool,
     #[serde(default)]
     datasource: Option<Source>,
 }
@@ -145,12 +206,6 @@ pub struct Target {
 /// JSON that is no dashboard; the text says where.
 pub fn parse(text: &str) -> Result<Dashboard, String> {
     serde_json::from_str(text).map_err(|e| e.to_string())
-}
-
-/// A query with Grafana's interval variables replaced; `$job` and `$instance` stand inside quotes and parse as they are.
-#[must_use]
-pub fn plain_query(expr: &str) -> String {
-    MACROS.iter().fold(expr.to_owned(), |text, (name, value)| text.replace(name, value))
 }
 
 /// What is wrong with a dashboard; `alerts` are the names its links may lead to.
@@ -246,7 +301,7 @@ fn check_panel(panel: &Panel, catalogue: &Catalogue, alerts: &BTreeSet<String>, 
         out.push("does not use $datasource".to_owned());
     }
     for target in &panel.targets {
-        let (shape, findings) = query::check(&plain_query(&target.expr), catalogue);
+        let (shape, findings) = query::check(&Times::default().fill(&target.expr), catalogue);
         out.extend(findings.into_iter().map(|f| format!("{f} in {}", target.expr)));
         for variable in ["$job", "$instance"].iter().filter(|v| !target.expr.contains(**v)) {
             out.push(format!("{} does not select {variable}", target.expr));

@@ -27,6 +27,12 @@ pub fn legend_labels(legend: &str) -> Vec<String> {
     ACTION.captures_iter(legend).map(|c| c[1].to_owned()).collect()
 }
 
+/// A Grafana legend with its labels filled in.
+#[must_use]
+pub fn legend(format: &str, value: impl Fn(&str) -> String) -> String {
+    ACTION.replace_all(format, |found: &regex::Captures<'_>| value(&found[1])).into_owned()
+}
+
 /// The longest text a summary can become, with `x` in place of what is filled in.
 ///
 /// # Errors
@@ -66,7 +72,7 @@ pub fn not_gsm7(text: &str) -> Option<char> {
 
 #[cfg(test)]
 mod tests {
-    use super::{labels, legend_labels, not_gsm7, worst_case};
+    use super::{labels, legend, legend_labels, not_gsm7, worst_case};
 
     #[test]
     fn counts_what_is_filled_in() {
@@ -94,5 +100,6 @@ mod tests {
     fn finds_labels() {
         assert_eq!(labels("{{ $labels.a }} {{ with $labels.b_c }}"), ["a", "b_c"]);
         assert_eq!(legend_labels("{{instance}} {{ state }}"), ["instance", "state"]);
+        assert_eq!(legend("{{instance}} is {{ state }}", str::to_uppercase), "INSTANCE is STATE");
     }
 }

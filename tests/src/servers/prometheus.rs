@@ -196,12 +196,17 @@ impl Prometheus {
     /// When Prometheus refuses the expression or does not answer.
     #[track_caller]
     pub fn query(&self, promql: &str) -> Vec<(BTreeMap<String, String>, f64)> {
-        let data = self.api(&format!("/api/v1/query?query={}", http::encode(promql)));
-        let number = |v: &Value| v[1].as_str().and_then(|s| s.parse().ok()).expect("a sample's value is a number");
-        if data["resultType"] == "scalar" {
-            return vec![(BTreeMap::new(), number(&data["result"]))];
-        }
-        list(&data["result"]).iter().map(|r| (texts(&r["metric"]), number(&r["value"]))).collect()
+        self.api().query(promql, None).unwrap_or_else(|e| panic!("{e}\n{}", self.logs()))
+    }
+
+    #[track_caller]
+    fn get(&self, path: &str) -> Value {
+        self.api().get(path).unwrap_or_else(|e| panic!("{e}\n{}", self.logs()))
+    }
+
+    /// Its questions and answers without the process.
+    pub fn api(&self) -> Api {
+        Api { address: self.address }
     }
 
     /// Loaded rules, in order.
@@ -210,7 +215,7 @@ impl Prometheus {
     /// When Prometheus does not answer.
     #[track_caller]
     pub fn rules(&self) -> Vec<Rule> {
-        let data = self.api("/api/v1/rules");
+        let data = self.get("/api/v1/rules");
         let groups = list(&data["groups"]).iter();
         let rules = groups.flat_map(|g| list(&g["rules"]).iter().map(move |r| (g, r)));
         rules
@@ -229,19 +234,62 @@ impl Prometheus {
     /// When Prometheus does not answer.
     #[track_caller]
     pub fn alerts(&self) -> Vec<Alert> {
-        let data = self.api("/api/v1/alerts");
+        let data = self.get("/api/v1/alerts");
         let alerts = list(&data["alerts"]).iter();
         alerts.map(|a| Alert { labels: texts(&a["labels"]), annotations: texts(&a["annotations"]), state: text(&a["state"]) }).collect()
     }
+}
 
-    #[track_caller]
-    fn api(&self, path: &str) -> Value {
-        let response = http::get(self.address, path, &[], ANSWER_LIMIT);
-        let response = response.unwrap_or_else(|e| panic!("{path}: {e}\n{}", self.logs()));
-        let mut answer: Value = serde_json::from_slice(&response.body).unwrap_or_default();
-        assert_eq!(answer["status"], "success", "{path}: {}", response.text());
-        answer["data"].take()
+/// A Prometheus that runs, ours or another, asked over HTTP.
+#[derive(Clone, Copy, Debug)]
+pub struct Api {
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+impl Api {
+    /// As [`Prometheus::query`], at a Unix time or now.
+    ///
+    /// # Errors
+    /// The expression is refused, or no answer came.
+    pub fn query(&self, promql: &str, time: Option<f64>) -> Result<Vec<Sample>, String> {
+        let time = time.map(|t| format!("&time={t}")).unwrap_or_default();
+        let data = self.get(&format!("/api/v1/query?query={}{time}", http::encode(promql)))?;
+        if data["resultType"] == "scalar" {
+            return Ok(vec![(BTreeMap::new(), number(&data["result"][1]))]);
+        }
+        Ok(list(&data["result"]).iter().map(|r| (texts(&r["metric"]), number(&r["value"][1]))).collect())
     }
+
+    /// A query from a Unix time to another: labels, and time and value of each point, of each series.
+    ///
+    /// # Errors
+    /// As [`Self::query`].
+    pub fn query_range(&self, promql: &str, start: f64, end: f64, step: f64) -> Result<Vec<Points>, String> {
+        let data = self.get(&format!("/api/v1/query_range?query={}&start={start}&end={end}&step={step}", http::encode(promql)))?;
+        let points = |r: &Value| list(&r["values"]).iter().map(|v| (number(&v[0]), number(&v[1]))).collect();
+        Ok(list(&data["result"]).iter().map(|r| (texts(&r["metric"]), points(r))).collect())
+    }
+
+    fn get(&self, path: &str) -> Result<Value, String> {
+        let response = http::get(self.address, path, &[], ANSWER_LIMIT).map_err(|e| format!("{path}: {e}"))?;
+        let mut answer: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+        if answer["status"] != "success" {
+            return Err(format!("{path}: {}", response.text()));
+        }
+        Ok(answer["data"].take())
+    }
+}
+
+/// Labels of a series, and its value.
+pub type Sample = (BTreeMap<String, String>, f64);
+
+/// Labels of a series, and time and value of its points.
+pub type Points = (BTreeMap<String, String>, Vec<(f64, f64)>);
+
+/// A time or a value, which comes as text.
+fn number(value: &Value) -> f64 {
+    value.as_f64().or_else(|| value.as_str()?.parse().ok()).expect("a sample is two numbers")
 }
 
 /// The configuration as JSON, which is YAML too and leaves no quoting to get wrong.
