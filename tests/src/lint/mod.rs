@@ -5,6 +5,8 @@
 pub mod alertmanager;
 pub mod catalogue;
 pub mod dashboards;
+pub mod ladder;
+mod looks;
 pub mod query;
 pub mod rules;
 pub mod runbooks;
@@ -22,7 +24,7 @@ use rules::Rule;
 /// file, and the alert or panel; no findings: clean.
 #[must_use]
 pub fn repository(root: &Path, catalogue: &Catalogue) -> Vec<String> {
-    let mut lint = Lint { root, catalogue, findings: Vec::new(), alerts: BTreeMap::new() };
+    let mut lint = Lint { root, catalogue, findings: Vec::new(), alerts: BTreeMap::new(), every: Vec::new(), pages: BTreeMap::new() };
     let limits = lint.limits();
     lint.rules(&limits);
     lint.runbooks();
@@ -31,7 +33,8 @@ pub fn repository(root: &Path, catalogue: &Catalogue) -> Vec<String> {
             lint.findings.push(format!("{}: {limit} is no alert", thresholds::SOURCE));
         }
     }
-    lint.dashboards();
+    lint.dashboards(&limits);
+    lint.findings.extend(ladder::check(&lint.every));
     lint.inhibitions();
     lint.findings
 }
@@ -51,6 +54,10 @@ struct Lint<'a> {
     findings: Vec<String>,
     /// Each alert with one of its rules (an alert may have one rule per severity).
     alerts: BTreeMap<String, Rule>,
+    /// All rules of all files.
+    every: Vec<Rule>,
+    /// The text of each alert's page.
+    pages: BTreeMap<String, String>,
 }
 
 impl Lint<'_> {
@@ -91,6 +98,7 @@ impl Lint<'_> {
             let tests = self.parsed(&path.with_extension("test.yml"), runbooks::parse_tests);
             let tests = tests.map(|t| t.tests).unwrap_or_default();
             for rule in file.groups.into_iter().flat_map(|g| g.rules) {
+                self.every.push(rule.clone());
                 let alert = rule.alert.clone().unwrap_or_default();
                 let mut found = rules::check(&rule, self.catalogue, limits);
                 if let Some(id) = rule.id() {
@@ -117,6 +125,7 @@ impl Lint<'_> {
             let found = runbooks::check_page(&alert, &rule.id().unwrap_or_default(), &page);
             let name = self.name(&path);
             self.findings.extend(found.into_iter().map(|f| format!("{name}: {f}")));
+            self.pages.insert(alert, page);
         }
         for path in files(&folder, ".md") {
             let alert = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -136,14 +145,15 @@ impl Lint<'_> {
         self.findings.extend(found.into_iter().map(|f| format!("{}: {f}", alertmanager::REFERENCE)));
     }
 
-    fn dashboards(&mut self) {
+    fn dashboards(&mut self, limits: &BTreeSet<String>) {
         let names: BTreeSet<String> = self.alerts.keys().cloned().collect();
         let mut known: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
         for path in files(&self.root.join("dashboards"), ".json") {
             let Some(board) = self.parsed(&path, dashboards::parse) else {
                 continue;
             };
-            let found = dashboards::check(&board, self.catalogue, &names);
+            let mut found = dashboards::check(&board, self.catalogue, &names);
+            found.extend(looks::check(&board, limits));
             let name = self.name(&path);
             self.findings.extend(found.into_iter().map(|f| format!("{name}: {f}")));
             if known.insert(board.uid.clone(), board.panels.iter().map(|p| p.id).collect()).is_some() {
@@ -154,6 +164,11 @@ impl Lint<'_> {
             let url = rule.annotations.get("dashboard_url").map_or("", String::as_str);
             let found = dangling(url, &known);
             self.findings.extend(found.map(|f| format!("{alert}: dashboard_url {f}")));
+            // A page names panels of the dashboard that its alert leads to.
+            for panel in self.pages.get(alert).map(|page| runbooks::panels(page)).unwrap_or_default() {
+                let found = url.split_once('?').and_then(|(board, _)| dangling(&format!("{board}?viewPanel={panel}"), &known));
+                self.findings.extend(found.map(|f| format!("the page of {alert} {f}")));
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use regex::Regex;
 use serde::Deserialize;
 
 use super::catalogue::INVENTORY_LABELS;
@@ -59,7 +60,8 @@ pub fn parse_tests(text: &str) -> Result<TestFile, String> {
     serde_saphyr::from_str(text).map_err(|e| e.to_string())
 }
 
-/// What is missing of the three tests of an alert: fires, stays silent, series vanished.
+/// What is missing of the three tests of an alert: fires, stays silent, series vanished. When its series vanish some alert
+/// fires, this one still or another that says why nothing is known: silence would pass for health.
 #[must_use]
 pub fn check_tests(alert: &str, tests: &[Test]) -> Vec<String> {
     let mut out = Vec::new();
@@ -81,6 +83,9 @@ pub fn check_tests(alert: &str, tests: &[Test]) -> Vec<String> {
             "fires" if fired.is_empty() => out.push(format!("the test {name:?} expects no alert")),
             "fires" => fired.iter().for_each(|e| complete(alert, &name, e, &mut out)),
             "stays silent" if !fired.is_empty() => out.push(format!("the test {name:?} expects an alert")),
+            "series vanished" if test.alert_rule_test.iter().all(|t| t.exp_alerts.is_empty()) => {
+                out.push(format!("in the test {name:?} nothing fires"));
+            }
             _ => {}
         }
     }
@@ -137,6 +142,13 @@ pub fn check_page(alert: &str, id: &str, page: &str) -> Vec<String> {
     out
 }
 
+/// The panels of a dashboard that a page names, as "panel 12".
+#[must_use]
+pub fn panels(page: &str) -> Vec<u32> {
+    let named = Regex::new(r"\bpanel (\d+)").unwrap();
+    named.captures_iter(page).filter_map(|c| c[1].parse().ok()).collect()
+}
+
 /// "Is it real" shows the real output of its command twice, good and bad, each fenced and marked with the command.
 fn outputs(text: &str, out: &mut Vec<String>) {
     let mut lines = text.lines().peekable();
@@ -177,7 +189,7 @@ fn sections(page: &str) -> Vec<(&str, String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{SECTIONS, check_page, check_tests, parse_tests};
+    use super::{SECTIONS, check_page, check_tests, panels, parse_tests};
 
     fn page() -> String {
         let mut page = "# PostgresTooMany (PG-01)\n".to_owned();
@@ -193,6 +205,11 @@ mod tests {
             });
         }
         page
+    }
+
+    #[test]
+    fn finds_the_panels_of_a_page() {
+        assert_eq!(panels("look at panel 14; the curves of panel 2. No panels 3."), [14, 2]);
     }
 
     #[test]
@@ -229,7 +246,7 @@ tests:
   - name: 'A: stays silent'
     alert_rule_test: [{eval_time: 5m, alertname: A}]
   - name: 'A: series vanished'
-    alert_rule_test: [{eval_time: 5m, alertname: A, exp_alerts: []}]
+    alert_rule_test: [{eval_time: 5m, alertname: A, exp_alerts: []}, {eval_time: 9m, alertname: Blind, exp_alerts: [{exp_labels: {}}]}]
 ";
 
     #[test]
@@ -241,6 +258,7 @@ tests:
             ("impact: a, ", "", "does not assert the annotation impact"),
             ("alertname: A}", "alertname: B}", "does not ask for the alert"),
             ("alertname: A}", "alertname: A, exp_alerts: [{exp_labels: {}}]}", "expects an alert"),
+            ("[{exp_labels: {}}]", "[]", "in the test \"A: series vanished\" nothing fires"),
         ] {
             let found = check_tests("A", &parse_tests(&TESTS.replacen(from, to, 1)).unwrap().tests);
             assert!(found.iter().any(|f| f.contains(says)), "{from}: {found:?}");
