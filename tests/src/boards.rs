@@ -1,9 +1,9 @@
 //! What the dashboards are looked at with: a PostgreSQL primary with several databases under load and its standby, a Redis
-//! and its replica, the shipped exporters, and a Prometheus that scrapes them each second; and the variables of a dashboard
+//! and its replica, two NGINX, two Apaches, the shipped exporters, and a Prometheus that scrapes them each second; and the variables of a dashboard
 //! filled as Grafana fills them.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
@@ -13,16 +13,22 @@ use crate::lint::dashboards::{Dashboard, Times};
 use crate::lint::{self, dashboards};
 use crate::poll;
 use crate::process::Process;
+use crate::servers::apache::{Apache, ApacheOptions};
+use crate::servers::nginx::{Nginx, NginxOptions};
 use crate::servers::postgres::{Background, Postgres, PostgresOptions, Session};
 use crate::servers::prometheus::{Api, Job, Prometheus, PrometheusOptions, shipped_rules};
 use crate::servers::redis::{Redis, RedisOptions};
 use crate::site;
 use crate::temp::TempFolder;
+use crate::watched_web::{self, APACHE, NGINX};
 
 const LIMIT: Duration = Duration::from_secs(30);
 const PASSWORD: &str = "monitor";
+/// What Apache needs for a balancer with one member, which is not there.
+const PROXY: [&str; 5] = ["proxy", "proxy_http", "proxy_balancer", "slotmem_shm", "lbmethod_byrequests"];
+const MEMBER: &str = "ProxyStatus On\n<Proxy balancer://shop>\nBalancerMember http://127.0.0.1:1\n</Proxy>\n";
 /// Targets that Prometheus scrapes.
-const TARGETS: usize = 4;
+const TARGETS: usize = 8;
 /// One transaction of the second load: mostly a write, now and then a rollback, a sort on disk or a slow statement.
 const WORK: &str = "\\set r random(1, 60)
 \\if :r = 1
@@ -53,6 +59,8 @@ pub struct Stage {
     primary: Postgres,
     _standby: Postgres,
     _caches: [Redis; 2],
+    _sites: [Nginx; 2],
+    _farm: [Apache; 2],
     _folder: TempFolder,
 }
 
@@ -84,6 +92,18 @@ impl Stage {
             jobs.push(job("redis", &format!("cache0{n}"), "sys", 9121, &exporter));
             exporters.push(exporter);
         }
+        let sites = [(); 2].map(|()| Nginx::start(&NginxOptions::default()));
+        let farm = [(); 2]
+            .map(|()| Apache::start(&ApacheOptions { modules: PROXY.to_vec(), settings: MEMBER.to_owned(), ..ApacheOptions::default() }));
+        let target = |url: String, pid: PathBuf| format!("url: {url}\npid_file: {}\nprobe_path: /", pid.display());
+        for (n, (site, server)) in (1..).zip(sites.iter().zip(&farm)) {
+            let exporter = watched_web::watch(NGINX, &target(site.url("/stub_status"), site.pid_file()));
+            jobs.push(job("nginx", &format!("web0{n}"), "app", 9113, &exporter));
+            exporters.push(exporter);
+            let exporter = watched_web::watch(APACHE, &target(server.url("/server-status"), server.pid_file()));
+            jobs.push(job("apache", &format!("web0{n}"), "app", 9117, &exporter));
+            exporters.push(exporter);
+        }
         let prometheus = Prometheus::start(&PrometheusOptions { jobs, rules: shipped_rules(), ..PrometheusOptions::default() });
         let stage = Self {
             prometheus,
@@ -94,6 +114,8 @@ impl Stage {
             primary,
             _standby: standby,
             _caches: caches,
+            _sites: sites,
+            _farm: farm,
             _folder: folder,
         };
         let seen = || stage.prometheus.query("sage_up == 1").len();

@@ -1,4 +1,4 @@
-//! `make demo`: a real PostgreSQL under a small load, a real Redis, every exporter of this workspace, Prometheus and
+//! `make demo`: a real PostgreSQL under a small load, a real Redis, NGINX and Apache, every exporter of this workspace, Prometheus and
 //! Alertmanager with the shipped rules, all in temp folders on free loopback ports; runs until interrupted and leaves nothing behind.
 //! With `ONCE=1` it checks that Prometheus holds `sage_up 1` for each target and the rules, and exits. With `BREAK=lock`,
 //! `connections`, `replication`, `memory`, `rejected` or `replication-redis` it then breaks that and prints each alert when it fires (with both: exits when it has).
@@ -19,6 +19,8 @@ use e2e::drill;
 use e2e::exporter::{self, Exporter};
 use e2e::poll;
 use e2e::servers::alertmanager::Alertmanager;
+use e2e::servers::apache::{Apache, ApacheOptions};
+use e2e::servers::nginx::{Nginx, NginxOptions};
 use e2e::servers::postgres::{Background, PASSWORD, Postgres, PostgresOptions, SUPERUSER};
 use e2e::servers::prometheus::{Alert, Job, Prometheus, PrometheusOptions, shipped_rules};
 use e2e::servers::redis::{Redis, RedisOptions};
@@ -40,6 +42,8 @@ const EXPORTERS: &[Entry] = &[
     Entry { binary: "sage-postgres-exporter", settings: postgres_settings, jobs: postgres_jobs },
     Entry { binary: "sage-http-exporter", settings: http_settings, jobs: http_jobs },
     Entry { binary: "sage-redis-exporter", settings: redis_settings, jobs: redis_jobs },
+    Entry { binary: "sage-nginx-exporter", settings: nginx_settings, jobs: nginx_jobs },
+    Entry { binary: "sage-apache-exporter", settings: apache_settings, jobs: apache_jobs },
 ];
 
 #[derive(Default)]
@@ -123,6 +127,35 @@ fn redis_jobs_of(name: &str, host: &str, exporter: SocketAddr) -> Vec<Job> {
     vec![Job { name: name.to_owned(), labels: site::labels(host, "redis", "sys", &address), address, ..Job::default() }]
 }
 
+fn nginx_settings(stage: &Stage) -> Settings {
+    let pid = stage.nginx.pid_file();
+    let args = vec![format!("--nginx.pid-file={}", pid.display()), "--nginx.probe-path=/".to_owned()];
+    Settings { args, env: vec![("SCRAPE_URI", stage.nginx.url("/stub_status"))] }
+}
+
+fn nginx_jobs(_: &Stage, exporter: SocketAddr) -> Vec<Job> {
+    web_jobs("nginx", "web02", exporter)
+}
+
+fn apache_settings(stage: &Stage) -> Settings {
+    let pid = stage.apache.pid_file();
+    let args = vec![
+        format!("--scrape_uri={}", stage.apache.url("/server-status")),
+        format!("--apache.pid-file={}", pid.display()),
+        "--apache.probe-path=/".to_owned(),
+    ];
+    Settings { args, env: Vec::new() }
+}
+
+fn apache_jobs(_: &Stage, exporter: SocketAddr) -> Vec<Job> {
+    web_jobs("apache", "web03", exporter)
+}
+
+fn web_jobs(product: &str, host: &str, exporter: SocketAddr) -> Vec<Job> {
+    let address = exporter.to_string();
+    vec![Job { name: product.to_owned(), labels: site::labels(host, product, "app", &address), address, ..Job::default() }]
+}
+
 /// What the exporters watch. Dropped last to first: the load ends before its server.
 struct Stage {
     _slow: Background,
@@ -131,6 +164,8 @@ struct Stage {
     standby: Option<Postgres>,
     postgres: Postgres,
     redis: Redis,
+    nginx: Nginx,
+    apache: Apache,
     /// Only where its primary is to be stopped.
     replica: Option<Redis>,
     /// Where Prometheus will listen; it starts last, when its targets are known.
@@ -333,6 +368,8 @@ impl Stage {
             standby,
             postgres,
             redis,
+            nginx: Nginx::start(&NginxOptions::default()),
+            apache: Apache::start(&ApacheOptions::default()),
             replica,
             prometheus: SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())),
             folder: TempFolder::new("demo"),
