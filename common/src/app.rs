@@ -16,6 +16,25 @@ use crate::sink::Sink;
 /// A boxed future.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// What there is to scrape, for the job of Prometheus.
+#[derive(Clone, Debug)]
+pub enum Scrapes {
+    /// Configured targets.
+    Targets {
+        /// The names of all but the first, which `/metrics` shows.
+        others: Vec<String>,
+        /// Most series of a page.
+        max_series: usize,
+    },
+    /// Whatever a request names.
+    Free {
+        /// The module that is used unless told otherwise.
+        module: String,
+        /// A target as one may write it.
+        example: &'static str,
+    },
+}
+
 /// An exporter with its configuration loaded.
 pub trait App: Send + Sync + 'static {
     /// Who it is.
@@ -37,6 +56,9 @@ pub trait App: Send + Sync + 'static {
     fn targets(&self) -> Option<Vec<(String, String)>> {
         None
     }
+
+    /// What there is to scrape.
+    fn scrapes(&self) -> Scrapes;
 
     /// Connects once and tells how each part does.
     fn check(&self, deadline: Deadline) -> BoxFuture<'_, CheckResult>;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
@@ -113,6 +114,61 @@ pub enum Command<C: Subcommand> {
         #[arg(long, value_name = "N", default_value_t = 730)]
         days: u32,
     },
+    /// Print the jobs of Prometheus for this configuration
+    ScrapeConfig,
+    /// Print the alert rules that ship with this exporter as one file; or write rules and pages to a folder
+    Rules {
+        /// Write the files below this folder instead
+        #[arg(long, value_name = "FOLDER")]
+        directory: Option<PathBuf>,
+        /// Print the page of this alert instead: what it means and what to do
+        #[arg(long, value_name = "ALERT", conflicts_with = "directory")]
+        page: Option<String>,
+        /// Overwrite files with another content
+        #[arg(long, requires = "directory")]
+        force: bool,
+    },
+    /// Print the dashboard that ships with this exporter, for Grafana's import; or write it to a folder
+    Dashboards {
+        /// Write the files below this folder instead
+        #[arg(long, value_name = "FOLDER")]
+        directory: Option<PathBuf>,
+        /// Which one, where there are several
+        #[arg(long, value_name = "NAME", conflicts_with = "directory")]
+        name: Option<String>,
+        /// Overwrite files with another content
+        #[arg(long, requires = "directory")]
+        force: bool,
+    },
+    /// Ask a target once and print its page: exit code 0 when it answered, 1 when not
+    Probe {
+        /// A target as in /probe?target=
+        target: String,
+        /// A module of the configuration
+        #[arg(long, value_name = "NAME")]
+        module: Option<String>,
+        /// Longest wait
+        #[arg(long, value_name = "TIME", default_value = "10s")]
+        timeout: Span,
+    },
+    /// Find servers on this machine and print a configuration for them; changes nothing
+    Discover,
+    /// Write what a supporter asks for to an archive without secrets; without --output only its list is shown
+    Bundle {
+        /// The archive to make, such as bundle.tar.gz
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Longest look at the target
+        #[arg(long, value_name = "TIME", default_value = "30s")]
+        timeout: Span,
+    },
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
     /// Print the version
     Version,
     /// A command of this exporter
@@ -197,6 +253,35 @@ pub fn parse<F: Args, C: Subcommand>(
         }
     }
     Ok((Cli::from_arg_matches(&matches).map_err(fail)?, switches))
+}
+
+/// Lines of the log that are kept instead of shown.
+#[derive(Clone, Default)]
+pub struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    /// All of them so far.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+}
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Keeps the log, with all that can be said, instead of sending it to standard error.
+pub fn keep_log(lines: &Lines) {
+    let (level, lines) = (tracing::level_filters::LevelFilter::DEBUG, lines.clone());
+    let builder = tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_writer(move || lines.clone());
+    // Started twice only in tests, where the first one serves.
+    let _ = builder.try_init();
 }
 
 /// Sends the log to standard error. A `quiet` command says what failed in its own output, so that only errors of the

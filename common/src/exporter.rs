@@ -7,19 +7,23 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::app::{App, Section};
+use crate::app::{App, Ask, Section};
 use crate::catalogue;
 use crate::check::Verdict;
-use crate::cli::{self, Cli, Command, CommonFlags, Switches};
+use crate::cli::{self, Cli, Command, CommonFlags, Lines, Switches};
 use crate::collector::About;
 use crate::command::{self, Failure};
+use crate::commands::{bundle, prometheus, rules};
 use crate::deadline::Deadline;
 use crate::error::Invalid;
+use crate::expo::{self, Format};
 use crate::http::{Site, server};
 use crate::os::{self, signal::Wish};
 use crate::peer::Peer;
 use crate::reload::{Current, InForce};
+use crate::secret;
 use crate::service::Meta;
+use crate::shipped;
 use crate::web::{self, Web};
 
 /// Exit codes of all commands but `check` and `config validate`.
@@ -66,6 +70,12 @@ pub trait Program: App + Sized {
     /// `next` has taken the place of this one: ends what it does not go on with, and says what has changed.
     fn hand_over(&self, next: &Self) -> String;
 
+    /// Finds servers of this product on this machine and writes a configuration for them.
+    ///
+    /// # Errors
+    /// None was found.
+    fn discover() -> impl Future<Output = Result<String, Invalid>> + Send;
+
     /// True for an own command that tells its progress in the log.
     fn logs(command: &Self::Command) -> bool;
 
@@ -78,8 +88,8 @@ pub trait Program: App + Sized {
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
-/// Runs the command that the command line names.
-pub fn run<P: Program>() -> ExitCode {
+/// Runs the command that the command line names. `packed` is what `shipped!()` says.
+pub fn run<P: Program>(packed: &'static [u8]) -> ExitCode {
     let mut args = std::env::args_os();
     let mut words: Vec<std::ffi::OsString> = args.next().into_iter().collect();
     match P::PEER.map(|peer| peer.translate(args.by_ref(), |name| std::env::var(name).ok(), &P::collectors())) {
@@ -96,7 +106,13 @@ pub fn run<P: Program>() -> ExitCode {
         Some(Command::Own(own)) => !P::logs(own),
         Some(_) => true,
     };
-    cli::start_log(&cli.common, quiet);
+    let lines = Lines::default();
+    if matches!(cli.command, Some(Command::Bundle { .. })) {
+        secret::keep_in_mind();
+        cli::keep_log(&lines);
+    } else {
+        cli::start_log(&cli.common, quiet);
+    }
     // Ours is the only provider in the workspace; a second install fails and changes nothing.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     // Two threads: one may be busy compressing a large page while the other answers.
@@ -104,12 +120,12 @@ pub fn run<P: Program>() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return complain(&Invalid::new(format!("cannot start the runtime: {error}")), FAILURE),
     };
-    let code = runtime.block_on(dispatch::<P>(cli, switches));
+    let code = runtime.block_on(dispatch::<P>(cli, switches, packed, lines));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     code
 }
 
-async fn dispatch<P: Program>(cli: Cli<P::Flags, P::Command>, switches: Switches) -> ExitCode {
+async fn dispatch<P: Program>(cli: Cli<P::Flags, P::Command>, switches: Switches, packed: &'static [u8], lines: Lines) -> ExitCode {
     let Some(command) = cli.command.filter(|command| !matches!(command, Command::Run)) else {
         return serve::<P>(cli.common, cli.own, switches).await;
     };
@@ -141,6 +157,48 @@ async fn dispatch<P: Program>(cli: Cli<P::Flags, P::Command>, switches: Switches
                 Err(error) => complain(&error, FAILURE),
             }
         }
+        Command::ScrapeConfig => ended(load().and_then(|app| Ok((app, Web::load(cli.common.web_config())?))).map(|(app, web)| {
+            let (listen, path) = (&cli.common.listen_addresses, &cli.common.telemetry_path);
+            prometheus::job(&prometheus::Wish { meta: P::META, listen, path, face: web.face(), scrapes: app.scrapes() })
+        })),
+        Command::Rules { directory, page, force } => {
+            let files = shipped::unpack(packed);
+            ended(match (directory, page) {
+                (Some(folder), _) => rules::write(&files, &folder, false, force),
+                (None, Some(alert)) => rules::page(&files, &alert).map(str::to_owned),
+                (None, None) => rules::rules(&files),
+            })
+        }
+        Command::Dashboards { directory, name, force } => {
+            let files = shipped::unpack(packed);
+            ended(match directory {
+                Some(folder) => rules::write(&files, &folder, true, force),
+                None => rules::dashboard(&files, name.as_deref()).map(str::to_owned),
+            })
+        }
+        Command::Probe { target, module, timeout } => match load() {
+            Ok(app) => probe(&app, &target, module.as_deref(), timeout.0).await,
+            Err(error) => complain(&error, BAD_CONFIG),
+        },
+        Command::Discover => ended(P::discover().await),
+        Command::Bundle { output, timeout } => ended(match load() {
+            Ok(app) => bundle::make(app, &cli.common, Deadline::after(timeout.0), &lines, output.as_deref()).await,
+            Err(error) => bundle::make_without(P::META, &error, &cli.common, &lines, output.as_deref()),
+        }),
+        Command::Completions { shell } => {
+            let mut command = cli::command::<P::Flags, P::Command>(P::META, &P::collectors());
+            let (name, mut out) = (command.get_name().to_owned(), Vec::new());
+            clap_complete::generate(shell, &mut command, name, &mut out);
+            say(&String::from_utf8_lossy(&out))
+        }
+        Command::Man => {
+            let mut out = Vec::new();
+            let page = clap_mangen::Man::new(cli::command::<P::Flags, P::Command>(P::META, &P::collectors()));
+            match page.render(&mut out) {
+                Ok(()) => say(&String::from_utf8_lossy(&out)),
+                Err(error) => complain(&Invalid::new(format!("cannot write the manual page: {error}")), FAILURE),
+            }
+        }
         Command::Version => say(&format!("sage-{}-exporter {}\n", P::META.name, P::META.version)),
         Command::Own(own) => match P::own(own, &cli.common, &cli.own, &switches).await {
             Ok(()) => ExitCode::from(FINE),
@@ -148,6 +206,36 @@ async fn dispatch<P: Program>(cli: Cli<P::Flags, P::Command>, switches: Switches
             Err(Failure::Failed(error)) => complain(&Invalid { message: error.to_string(), hint: error.hint }, FAILURE),
             Err(Failure::Said) => ExitCode::from(FAILURE),
         },
+    }
+}
+
+/// Says what a command has made, or what it could not.
+fn ended(made: Result<String, Invalid>) -> ExitCode {
+    match made {
+        Ok(text) => say(&text),
+        Err(error) => complain(&error, FAILURE),
+    }
+}
+
+/// Asks as /probe does, and judges by the page alone.
+async fn probe(app: &impl App, target: &str, module: Option<&str>, timeout: std::time::Duration) -> ExitCode {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("target", target);
+    module.map(|module| query.append_pair("module", module));
+    let asked = match Ask::parse(&query.finish(), Some(&timeout.as_secs_f64().to_string())) {
+        Ok(ask) => app.probe(ask).await,
+        Err(error) => Err(error),
+    };
+    app.close().await;
+    match asked {
+        Err(error) => complain(&Invalid::new(error.message), BAD_CONFIG),
+        Ok(mut page) => {
+            page.settle();
+            let text = String::from_utf8_lossy(&expo::write(&page, Format::Text)).into_owned();
+            say(&text);
+            let failed = text.lines().any(|line| matches!(line, "probe_success 0" | "sage_up 0"));
+            ExitCode::from(if failed { FAILURE } else { FINE })
+        }
     }
 }
 

@@ -13,17 +13,19 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::app::{App, Ask, BoxFuture, Section};
+use crate::app::{App, Ask, BoxFuture, Scrapes, Section};
 use crate::check::{CheckResult, Row};
 use crate::cli::CommonFlags;
 use crate::collector::About;
 use crate::command::{Failure, NoCommands};
+use crate::commands::discover::{self, Traces};
 use crate::config::{self, Named};
 use crate::deadline::Deadline;
 use crate::desc::Info;
 use crate::error::{CollectError, HttpError, Invalid};
 use crate::exporter::Program;
 use crate::flight::Flight;
+use crate::os::listening::Place;
 use crate::put;
 use crate::report::note;
 use crate::service::Meta;
@@ -59,6 +61,18 @@ pub trait Prober: Sized + Send + Sync + 'static {
     const REASONS: &'static [&'static str] = &[];
     /// One way of probing, a strict struct of the configuration.
     type Module: DeserializeOwned + Serialize + Clone + fmt::Debug + Send + Sync + 'static;
+
+    /// A target as one may write it.
+    const EXAMPLE: &'static str;
+
+    /// How servers on this machine that can be probed are recognised.
+    const TRACES: Traces = Traces::NONE;
+
+    /// The target behind `place`, if it is one. One request that needs no login and changes nothing.
+    fn recognise(place: &Place) -> impl Future<Output = Option<String>> + Send {
+        let _ = place;
+        async { None }
+    }
 
     /// The modules that there are without a configuration file.
     fn default_modules() -> Vec<(String, Self::Module)>;
@@ -217,6 +231,11 @@ impl<P: Prober> App for ProbeApp<P> {
         self.modules.keys().map(|name| (format!("module {name}"), format!("/probe?module={name}&target=..."))).collect()
     }
 
+    fn scrapes(&self) -> Scrapes {
+        let module = self.modules.keys().find(|name| *name == P::DEFAULT_MODULE).or_else(|| self.modules.keys().next());
+        Scrapes::Free { module: module.cloned().unwrap_or_default(), example: P::EXAMPLE }
+    }
+
     fn check(&self, deadline: Deadline) -> BoxFuture<'_, CheckResult> {
         async move {
             let mut result = CheckResult { target: P::META.product.to_owned(), up: true, rows: Vec::new() };
@@ -302,6 +321,24 @@ impl<P: Prober> Program for ProbeApp<P> {
             modules.insert(name.clone(), Arc::new(module.clone()));
         }
         Ok(Self { modules, flight: Flight::default(), config, flags: flags.clone(), offset: common.timeout_offset.0 })
+    }
+
+    async fn discover() -> Result<String, Invalid> {
+        let (mut once, mut found) = (discover::Once::default(), Vec::new());
+        for listener in P::TRACES.candidates() {
+            if let Some(target) = P::recognise(&listener.place).await
+                && once.is_new(&listener)
+            {
+                found.push(format!("#     - '{target}'\n"));
+            }
+        }
+        if found.is_empty() {
+            return Err(P::TRACES.nothing(P::META.product));
+        }
+        let config = ProbeConfig::<P> { modules: Named(P::default_modules()) };
+        let yaml = serde_saphyr::to_string(&config).map_err(|e| Invalid::new(format!("cannot be written as YAML: {e}")))?;
+        let targets = found.concat();
+        Ok(format!("# Found on this machine; these lines belong to the job that scrape-config prints:\n#   - targets:\n{targets}{yaml}"))
     }
 
     fn hand_over(&self, next: &Self) -> String {

@@ -5,9 +5,32 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use crate::error::{CollectError, ErrorKind};
 use crate::os;
+
+/// The secrets that were read since `keep_in_mind`; nothing is kept before.
+static USED: Mutex<Option<Vec<String>>> = Mutex::new(None);
+
+/// From now on this process remembers which secrets it has read. For `bundle`, which takes them out of what it writes.
+pub fn keep_in_mind() {
+    USED.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default();
+}
+
+/// The secrets that were read since `keep_in_mind`, longest first.
+pub(crate) fn used() -> Vec<String> {
+    USED.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default()
+}
+
+fn note(secret: &str) {
+    if let Some(used) = USED.lock().unwrap_or_else(PoisonError::into_inner).as_mut()
+        && !used.iter().any(|known| known == secret)
+    {
+        used.push(secret.to_owned());
+        used.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    }
+}
 
 /// Where a secret is kept.
 #[derive(Clone, PartialEq, Eq)]
@@ -45,6 +68,10 @@ impl Secret {
     /// # Errors
     /// `Auth` when the file cannot be read, is empty, or may be read by every user of this machine.
     pub fn read(&self) -> Result<String, CollectError> {
+        self.get().inspect(|secret| note(secret))
+    }
+
+    fn get(&self) -> Result<String, CollectError> {
         match self {
             Self::Environment(_, value) => Ok(value.to_string()),
             Self::File(path) => {

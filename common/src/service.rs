@@ -13,9 +13,11 @@ use tokio::time::Instant;
 use crate::check::Advice;
 use crate::collector::Table;
 use crate::command::OwnCommand;
+use crate::commands::discover::Traces;
 use crate::credentials::Credentials;
 use crate::desc::Info;
 use crate::error::{CollectError, ErrorKind, Invalid};
+use crate::os::listening::Place;
 use crate::peer::Peer;
 use crate::report::Report;
 use crate::sink::Sink;
@@ -58,6 +60,15 @@ pub trait Service: Sized + Send + Sync + 'static {
     type Flags: clap::Args + fmt::Debug + Send + Sync;
     /// Commands that this exporter has beside those of all; `NoCommands` where it has none.
     type Command: OwnCommand<Self>;
+
+    /// How servers of this product on this machine are recognised.
+    const TRACES: Traces = Traces::NONE;
+
+    /// The target behind `place`, if it answers as this product does. One request that needs no login and changes nothing.
+    fn recognise(place: &Place) -> impl Future<Output = Option<Self::Options>> + Send {
+        let _ = place;
+        async { None }
+    }
 
     /// Puts flags and environment over the options of the first target.
     ///

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 
-use crate::app::{App, Ask, BoxFuture, Section};
+use crate::app::{App, Ask, BoxFuture, Scrapes, Section};
 use crate::budget::Budgets;
 use crate::check::{Advice, CheckResult};
 use crate::cli::CommonFlags;
 use crate::collector::{About, Enabled, Entry, Scope, Table};
 use crate::command::{Failure as CommandFailure, OwnCommand as _, Setup};
-use crate::config::{self, ModuleConfig, ServiceConfig};
+use crate::commands::discover;
+use crate::config::{self, ModuleConfig, Named, ServiceConfig};
 use crate::credentials;
 use crate::deadline::Deadline;
 use crate::error::{CollectError, HttpError, Invalid};
@@ -211,6 +212,11 @@ impl<S: Service> App for ServiceApp<S> {
         )
     }
 
+    fn scrapes(&self) -> Scrapes {
+        let max_series = self.modules.get(DEFAULT).map_or(0, |module| module.max_series);
+        Scrapes::Targets { others: self.lives().skip(1).map(|live| live.target.name.clone()).collect(), max_series }
+    }
+
     fn check(&self, deadline: Deadline) -> BoxFuture<'_, CheckResult> {
         async move {
             let (Ok(live), Ok(module)) = (self.target(None), self.module(None)) else {
@@ -320,6 +326,24 @@ impl<S: Service> Program for ServiceApp<S> {
             gone.len(),
             next.modules.len() - modules
         )
+    }
+
+    async fn discover() -> Result<String, Invalid> {
+        let (mut once, mut found) = (discover::Once::default(), Vec::new());
+        for listener in S::TRACES.candidates() {
+            if let Some(options) = S::recognise(&listener.place).await
+                && once.is_new(&listener)
+            {
+                found.push((discover::name(found.len()), discover::written(&options)));
+            }
+        }
+        if found.is_empty() {
+            return Err(S::TRACES.nothing(S::META.product));
+        }
+        let yaml = serde_saphyr::to_string(&BTreeMap::from([("targets", Named(found))]));
+        let yaml = yaml.map_err(|e| Invalid::new(format!("cannot be written as YAML: {e}")))?;
+        let name = S::META.name;
+        Ok(format!("# Found on this machine. Add who to log in as, then: sage-{name}-exporter check --config.file={name}.yml\n{yaml}"))
     }
 
     fn logs(command: &S::Command) -> bool {

@@ -4,7 +4,6 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -204,41 +203,6 @@ fn the_password_may_stand_where_passwords_stand() {
         assert_eq!(ended.code, Some(3), "{}{}", ended.out, ended.err);
         assert!(ended.err.contains("DATA_SOURCE_NAME") && ended.err.contains("hint: "), "{}", ended.err);
     }
-}
-
-/// The files of `exporters/postgres/config-tests` that begin so.
-fn config_tests(prefix: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../exporters/postgres/config-tests");
-    let entries = fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
-    let mut files: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).collect();
-    files.retain(|p| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with(prefix)));
-    files.sort();
-    files
-}
-
-#[test]
-fn each_bad_configuration_is_refused_with_its_reason() {
-    let files = config_tests("invalid-");
-    assert!(!files.is_empty(), "no invalid configuration to refuse");
-    for file in files {
-        let name = file.file_name().unwrap().to_string_lossy().into_owned();
-        let text = fs::read_to_string(&file).unwrap();
-        let said = |what: &str| text.lines().take_while(|l| l.starts_with('#')).find_map(|l| l.strip_prefix(what)).map(str::trim);
-        let expect = said("# expect:").unwrap_or_else(|| panic!("{name}: its first line is not `# expect: ...`"));
-        let ended = says(&["config", "validate", &format!("--config.file={}", file.display())], &[]);
-        assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""), "{name}: {}", ended.err);
-        assert!(ended.err.starts_with("error: ") && ended.err.contains(expect), "{name}: {:?} is not in {}", expect, ended.err);
-        if let Some(hint) = said("# hint:") {
-            assert!(ended.err.contains(hint), "{name}: {hint:?} is not in {}", ended.err);
-        }
-    }
-    for file in config_tests("valid-") {
-        let ended = says(&["config", "validate", &format!("--config.file={}", file.display())], &[]);
-        assert_eq!((ended.code, ended.out.as_str()), (Some(0), "the configuration is valid\n"), "{}: {}", file.display(), ended.err);
-    }
-    let missing = says(&["config", "validate", "--config.file=nowhere.yml"], &[]);
-    assert!(missing.code == Some(1) && missing.err.contains("nowhere.yml") && missing.err.contains("hint: "), "{}", missing.err);
-    assert_eq!(says(&["config", "validate"], &[]).out, "the configuration is valid\n");
 }
 
 #[test]

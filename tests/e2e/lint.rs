@@ -38,8 +38,8 @@ fn rule_files(tests: bool) -> Vec<String> {
 #[test]
 fn rules_runbooks_and_dashboards_keep_the_house_rules() {
     let mut catalogue = Catalogue::builtin();
-    for exporter in ["sage-postgres-exporter", "sage-http-exporter", "sage-redis-exporter", "sage-nginx-exporter", "sage-apache-exporter"] {
-        catalogue.add_json(&declared(exporter)).expect("the catalogues agree");
+    for exporter in e2e::exporter::all() {
+        catalogue.add_json(&declared(&exporter)).expect("the catalogues agree");
     }
     let findings = lint::repository(&root(), &catalogue);
     assert!(findings.is_empty(), "{} findings:\n{}", findings.len(), findings.join("\n"));

@@ -2,5 +2,6 @@
 
 pub mod files;
 pub mod host;
+pub mod listening;
 pub mod notify;
 pub mod signal;

@@ -43,6 +43,7 @@ pub struct Rules {
     /// Headers of every answer.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     users: Option<Arc<Users>>,
+    first_user: Option<String>,
     limit: Option<Limit>,
 }
 
@@ -86,6 +87,17 @@ impl Rules {
             (false, false) => Some("without TLS and password"),
         }
     }
+}
+
+/// What the port asks of clients, for those who write a client's configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Face {
+    /// TLS.
+    pub tls: bool,
+    /// A user that may log in, where one must.
+    pub user: Option<String>,
+    /// A client certificate is asked for.
+    pub client_certificates: bool,
 }
 
 /// How the last load went.
@@ -157,6 +169,7 @@ fn load(path: &Path) -> Result<(Rules, Vec<PathBuf>), (Invalid, Vec<PathBuf>)> {
 }
 
 fn rules(settings: file::Settings) -> Result<Rules, Invalid> {
+    let first_user = settings.users.first().map(|(name, _)| name.clone());
     let users = if settings.users.is_empty() {
         None
     } else {
@@ -166,6 +179,7 @@ fn rules(settings: file::Settings) -> Result<Rules, Invalid> {
         tls: settings.tls.map(|tls| tls.load(settings.http2)).transpose()?,
         headers: settings.headers,
         users,
+        first_user,
         limit: settings.rate.map(|(interval, burst)| Limit::new(Rate { interval, burst })),
     })
 }
@@ -198,6 +212,16 @@ impl Web {
         let mut changes = self.rules.subscribe();
         let rules = Arc::clone(&changes.borrow_and_update());
         (rules, changes)
+    }
+
+    /// What is asked of clients at present.
+    pub fn face(&self) -> Face {
+        let rules = self.rules.borrow();
+        Face {
+            tls: rules.tls.is_some(),
+            user: rules.first_user.clone(),
+            client_certificates: rules.tls.as_ref().is_some_and(|tls| tls.clients_known),
+        }
     }
 
     /// How the last load went; `None` without a file.

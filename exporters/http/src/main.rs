@@ -4,6 +4,7 @@ mod address;
 mod certificate;
 mod config;
 mod connection;
+mod discover;
 mod metrics;
 mod prober;
 mod probes;
@@ -18,5 +19,5 @@ use sage_common::prober::ProbeApp;
 use crate::prober::Http;
 
 fn main() -> ExitCode {
-    exporter::run::<ProbeApp<Http>>()
+    exporter::run::<ProbeApp<Http>>(sage_common::shipped!())
 }

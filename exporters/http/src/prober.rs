@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
+use sage_common::commands::discover::Traces;
 use sage_common::deadline::Deadline;
 use sage_common::desc::Info;
 use sage_common::error::Invalid;
+use sage_common::os::listening::Place;
 use sage_common::prober::{Outcome, Prober};
 use sage_common::put;
 use sage_common::service::Meta;
 use sage_common::sink::Sink;
 
 use crate::config::ModuleConfig;
+use crate::discover;
 use crate::metrics::{self, DURATION, SUCCESS};
 use crate::probes::{Ask, reason};
 
@@ -22,7 +25,13 @@ impl Prober for Http {
     const METRICS: &'static [Info] = metrics::METRICS;
     const REASONS: &'static [&'static str] = reason::ALL;
     const DEFAULT_MODULE: &'static str = "http_2xx";
+    const EXAMPLE: &'static str = "https://example.com/";
+    const TRACES: Traces = discover::TRACES;
     type Module = ModuleConfig;
+
+    async fn recognise(place: &Place) -> Option<String> {
+        discover::recognise(place).await
+    }
 
     fn default_modules() -> Vec<(String, ModuleConfig)> {
         [("http_2xx", "http"), ("tcp_connect", "tcp")]

@@ -6,6 +6,7 @@ mod collectors;
 mod commands;
 mod custom;
 mod details;
+mod discover;
 mod dsn;
 mod error;
 mod extension;
@@ -24,5 +25,5 @@ mod wire;
 mod write;
 
 fn main() -> std::process::ExitCode {
-    sage_common::exporter::run::<sage_common::service_app::ServiceApp<service::Postgres>>()
+    sage_common::exporter::run::<sage_common::service_app::ServiceApp<service::Postgres>>(sage_common::shipped!())
 }

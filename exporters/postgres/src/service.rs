@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use sage_common::check::Advice;
+use sage_common::commands::discover::Traces;
 use sage_common::desc::Info;
 use sage_common::error::{CollectError, ErrorKind, Invalid};
+use sage_common::os::listening::Place;
 use sage_common::peer::Peer;
 use sage_common::put;
 use sage_common::report::{Report, Status};
@@ -17,6 +19,7 @@ use crate::advice;
 use crate::collectors::Collectors;
 use crate::commands::Command;
 use crate::custom::QUERY_FILE;
+use crate::discover;
 use crate::error::{DISK_FULL, NO_DATABASE, READ_ONLY, SYNC_STANDBY};
 use crate::options::{Flags, Options};
 use crate::peer::PEER;
@@ -54,6 +57,12 @@ impl Service for Postgres {
     type State = State;
     type Flags = Flags;
     type Command = Command;
+
+    const TRACES: Traces = discover::TRACES;
+
+    async fn recognise(place: &Place) -> Option<Options> {
+        discover::recognise(place).await
+    }
 
     fn overlay(flags: &Flags, options: &mut Options) -> Result<(), Invalid> {
         options.overlay(flags, |name| std::env::var(name).ok())

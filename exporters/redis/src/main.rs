@@ -4,6 +4,7 @@ mod address;
 mod capabilities;
 mod collectors;
 mod commands;
+mod discover;
 mod error;
 mod grants;
 mod info;
@@ -22,5 +23,5 @@ use std::process::ExitCode;
 use sage_common::service_app::ServiceApp;
 
 fn main() -> ExitCode {
-    sage_common::exporter::run::<ServiceApp<service::RedisService>>()
+    sage_common::exporter::run::<ServiceApp<service::RedisService>>(sage_common::shipped!())
 }

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sage_common::commands::discover::Traces;
 use sage_common::desc::Info;
 use sage_common::error::{CollectError, Invalid};
+use sage_common::os::listening::Place;
 use sage_common::peer::Peer;
 use sage_common::put;
 use sage_common::report::{Report, Status};
@@ -14,6 +16,7 @@ use sage_common::tasks::Tasks;
 
 use crate::collectors::Collectors;
 use crate::commands::Command;
+use crate::discover;
 use crate::error::REASONS;
 use crate::options::{Flags, Options};
 use crate::peer::PEER;
@@ -50,6 +53,12 @@ impl Service for RedisService {
     type State = State;
     type Flags = Flags;
     type Command = Command;
+
+    const TRACES: Traces = discover::TRACES;
+
+    async fn recognise(place: &Place) -> Option<Options> {
+        discover::recognise(place).await
+    }
 
     fn overlay(flags: &Flags, options: &mut Options) -> Result<(), Invalid> {
         options.overlay(flags, |name| std::env::var(name).ok())

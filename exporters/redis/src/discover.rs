@@ -1,0 +1,25 @@
+//! How a Redis or Valkey on this machine is found: its port, its process, and its answer to PING, which it gives before any
+//! login, if only with a refusal.
+
+use sage_common::commands::discover::{GREETING, Traces};
+use sage_common::os::listening::{Place, greet};
+
+use crate::options::Options;
+
+/// What it looks like from outside; Sentinels have port 26379.
+pub const TRACES: Traces =
+    Traces { ports: &[6379, 26_379], sockets: &[], processes: &["redis-server", "valkey-server", "redis-sentinel", "valkey-sentine"] };
+
+/// How the answer begins: ready, password needed, protected mode, loading, replica without its primary, busy.
+const ANSWERS: [&[u8]; 6] = [b"+PONG", b"-NOAUTH", b"-DENIED", b"-LOADING", b"-MASTERDOWN", b"-BUSY"];
+
+/// The target behind `place`, if it is Redis.
+pub async fn recognise(place: &Place) -> Option<Options> {
+    let Place::Tcp(at) = place else { return None };
+    let answer = greet(place, b"PING\r\n", GREETING).await?;
+    ANSWERS.iter().any(|begin| answer.starts_with(begin)).then(|| Options {
+        host: at.ip().to_string(),
+        port: at.port(),
+        ..Options::default()
+    })
+}

@@ -1,0 +1,412 @@
+//! What every exporter of the workspace must do, held to each one that is found in `exporters/`: commands, routes, formats,
+//! files that ship, a target that hangs, and no password in anything that is shown.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "test file")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use e2e::exporter::{self, Exporter, run};
+use e2e::fault::{FaultProxy, Mode};
+use e2e::http::{Connection, encode};
+use e2e::page::Page;
+use e2e::poll;
+use e2e::servers::postgres::PostgresOptions;
+use e2e::servers::redis::Redis;
+use e2e::temp::{TempFolder, free_port};
+use e2e::watched::{CANARY, LIMIT, MONITOR, TIMEOUT_HEADER, environment, server, tells};
+use serde_json::Value;
+
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const SHELLS: [&str; 5] = ["bash", "elvish", "fish", "powershell", "zsh"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
+/// `postgres` of `sage-postgres-exporter`.
+fn short(binary: &str) -> &str {
+    binary.trim_start_matches("sage-").trim_end_matches("-exporter")
+}
+
+struct Ended {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+#[track_caller]
+fn says(binary: &str, args: &[&str]) -> Ended {
+    let Output { status, stdout, stderr } = run(binary, args, &[]);
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ended { code: status.code(), out: text(stdout), err: text(stderr) }
+}
+
+/// What the command prints, which must end well and without a word on standard error.
+#[track_caller]
+fn prints(binary: &str, args: &[&str]) -> String {
+    let ended = says(binary, args);
+    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{binary} {args:?}: {}", ended.out);
+    ended.out
+}
+
+/// Hands `text` to a checker.
+#[track_caller]
+fn accepts(program: &str, args: &[&str], text: &str, about: &str) {
+    let mut command = Command::new(program);
+    let mut child = command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let text = text.to_owned();
+    let writer = thread::spawn(move || input.write_all(text.as_bytes()));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{about}: {program} {args:?}:\n{said}");
+}
+
+/// The configuration of one target or module with the server at `address`, and the path of its page. Made from what the
+/// exporter itself prints, so that no exporter is named here.
+fn aimed(binary: &str, address: SocketAddr, password: Option<&Path>) -> (String, String) {
+    let printed = prints(binary, &["print-config"]);
+    let mut config = String::new();
+    let mut aimed = false;
+    for line in printed.lines() {
+        let indent = &line[..line.len() - line.trim_start().len()];
+        // Keys of the first target alone: modules have none of these names.
+        let key = line.trim_start().split(':').next().unwrap_or_default();
+        match key {
+            "host" | "port" | "url" | "address" => {
+                aimed = true;
+                let value = match key {
+                    "host" => "127.0.0.1".to_owned(),
+                    "port" => address.port().to_string(),
+                    "url" => format!("http://{address}/"),
+                    _ => address.to_string(),
+                };
+                config.push_str(&format!("{indent}{key}: {value}\n"));
+                if let Some(password) = password.filter(|_| matches!(key, "host" | "url" | "address")) {
+                    config.push_str(&format!("{indent}password_file: {}\n", password.display()));
+                }
+            }
+            "password_file" => {}
+            _ => config.push_str(&format!("{line}\n")),
+        }
+    }
+    if aimed { (config, "/metrics".to_owned()) } else { (printed, format!("/probe?target={}", encode(&format!("http://{address}/")))) }
+}
+
+#[test]
+fn the_commands_of_all() {
+    for binary in &exporter::all() {
+        let name = short(binary);
+        assert_eq!(prints(binary, &["version"]), format!("{binary} {}\n", env!("CARGO_PKG_VERSION")));
+        let help = prints(binary, &["--help"]);
+        for command in
+            ["check", "print-config", "scrape-config", "rules", "dashboards", "probe", "discover", "bundle", "completions", "man"]
+        {
+            assert!(help.lines().any(|line| line.trim_start().starts_with(&format!("{command} "))), "{binary}: no {command}:\n{help}");
+        }
+
+        let folder = TempFolder::new(name);
+        let file = folder.write("config.yml", &prints(binary, &["print-config"]));
+        let config = format!("--config.file={}", file.display());
+        assert_eq!(prints(binary, &["config", "validate", &config]), "the configuration is valid\n");
+        let unknown =
+            says(binary, &["config", "validate", &format!("--config.file={}", folder.write("bad.yml", "nonsense: 1\n").display())]);
+        assert!(
+            unknown.code == Some(1) && unknown.err.contains("bad.yml:1:1: unknown key `nonsense`\nhint: "),
+            "{binary}: {}",
+            unknown.err
+        );
+        let typo = says(binary, &["chek"]);
+        assert!(typo.code == Some(2) && typo.err.contains("'check'"), "{binary}: {}", typo.err);
+
+        let job = prints(binary, &["scrape-config", "--web.listen-address=192.0.2.1:9999"]);
+        assert!(job.contains("192.0.2.1:9999") && job.contains(&format!("job_name: {name}\n")), "{binary}: {job}");
+        let job = folder.write("prometheus.yml", &job);
+        accepts("promtool", &["check", "config", job.to_str().unwrap()], "", binary);
+
+        for shell in SHELLS {
+            let script = prints(binary, &["completions", shell]);
+            assert!(script.contains(binary.as_str()) && script.contains("web.listen-address"), "{binary} {shell}");
+            if shell == "bash" {
+                accepts("bash", &["-n"], &script, binary);
+            }
+        }
+        let page = prints(binary, &["man"]);
+        assert!(page.contains(&format!(".TH {binary} 1")) && page.contains("web.listen"), "{binary}");
+    }
+}
+
+#[test]
+fn what_ships_is_what_stands_in_the_repository() {
+    for binary in &exporter::all() {
+        let name = short(binary);
+        let folder = TempFolder::new(name);
+        let text = prints(binary, &["rules"]);
+        let file = folder.write("rules.yml", &text);
+        accepts("promtool", &["check", "rules", file.to_str().unwrap()], "", binary);
+        assert!(text.contains("alert: SageExporterDown"), "{binary}");
+        let directory = folder.join("rules");
+        let to = ["rules", "--directory", directory.to_str().unwrap()];
+        let written = prints(binary, &to);
+        let own = fs::read_dir(root().join("alert-rules")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        let own = own.filter(|f| f.ends_with(".yml") && !f.ends_with(".test.yml"));
+        let own: Vec<String> = own.filter(|f| *f == format!("{name}.yml") || f.starts_with(&format!("{name}-"))).collect();
+        for file in &own {
+            let kept = fs::read_to_string(root().join("alert-rules").join(file)).unwrap();
+            assert_eq!(fs::read_to_string(directory.join(file)).unwrap(), kept, "{file}");
+            for alert in kept.lines().filter_map(|line| line.trim_start().strip_prefix("- alert: ")) {
+                let page = fs::read_to_string(root().join(format!("alert-rules/runbooks/{alert}.md"))).unwrap();
+                assert_eq!(prints(binary, &["rules", "--page", alert]), page);
+                assert_eq!(fs::read_to_string(directory.join(format!("runbooks/{alert}.md"))).unwrap(), page);
+            }
+        }
+        assert!(written.lines().count() > own.len(), "{written}");
+        // Again is no change, and what somebody has edited stays.
+        assert_eq!(prints(binary, &to), written);
+        fs::write(directory.join("sage.yml"), "edited").unwrap();
+        let refused = says(binary, &to);
+        assert!(refused.code == Some(1) && refused.err.contains("sage.yml") && refused.err.contains("--force"), "{}", refused.err);
+        assert_eq!(fs::read_to_string(directory.join("sage.yml")).unwrap(), "edited");
+        let other = says(binary, &["rules", "--page", "SageExporterDwn"]);
+        assert!(other.err.contains("did you mean `SageExporterDown`?"), "{}", other.err);
+
+        if let Ok(kept) = fs::read_to_string(root().join(format!("dashboards/{name}.json"))) {
+            let several = fs::read_dir(root().join("dashboards"))
+                .unwrap()
+                .flatten()
+                .any(|e| e.file_name().to_string_lossy().starts_with(&format!("{name}-")));
+            let args: &[&str] = if several { &["dashboards", "--name", name] } else { &["dashboards"] };
+            assert_eq!(prints(binary, args), kept);
+        } else {
+            assert!(says(binary, &["dashboards"]).err.contains("no dashboard ships"), "{binary}");
+        }
+    }
+}
+
+#[test]
+fn the_catalogue_is_sorted_and_complete() {
+    for binary in &exporter::all() {
+        let catalogue: Vec<Value> = serde_json::from_str(&prints(binary, &["metrics", "--json"])).unwrap();
+        let mut names = BTreeSet::new();
+        for metric in &catalogue {
+            assert!(names.insert(metric["name"].as_str().unwrap()), "{binary}: {metric} is declared twice");
+            assert!(!metric["help"].as_str().unwrap().is_empty(), "{binary}: {metric}");
+        }
+        let mut collectors: Vec<&str> = catalogue.iter().filter_map(|m| m["collector"].as_str()).filter(|c| !c.is_empty()).collect();
+        collectors.dedup();
+        let mut sorted = collectors.clone();
+        sorted.sort_unstable();
+        assert_eq!(collectors, sorted, "{binary}: the table of collectors is not sorted");
+        let markdown = prints(binary, &["metrics", "--markdown"]);
+        let page = fs::read_to_string(root().join(format!("exporters/{}/README.md", short(binary)))).unwrap();
+        for name in names {
+            assert!(markdown.contains(&format!("| `{name}")) && page.contains(&format!("| `{name}")), "{binary}: {name}");
+        }
+    }
+}
+
+#[test]
+fn each_bad_configuration_is_refused_with_its_reason() {
+    for binary in &exporter::all() {
+        let folder = root().join(format!("exporters/{}/config-tests", short(binary)));
+        let mut files: Vec<PathBuf> = fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path()).collect();
+        files.sort();
+        let mut refused = 0;
+        for file in files {
+            let name = file.file_name().unwrap().to_string_lossy().into_owned();
+            let text = fs::read_to_string(&file).unwrap();
+            let ended = says(binary, &["config", "validate", &format!("--config.file={}", file.display())]);
+            if name.starts_with("valid-") {
+                assert_eq!((ended.code, ended.out.as_str()), (Some(0), "the configuration is valid\n"), "{name}: {}", ended.err);
+                continue;
+            }
+            let said = |what: &str| text.lines().take_while(|l| l.starts_with('#')).find_map(|l| l.strip_prefix(what)).map(str::trim);
+            let expect = said("# expect:").unwrap_or_else(|| panic!("{name}: its first line is not `# expect: ...`"));
+            assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""), "{name}: {}", ended.err);
+            assert!(ended.err.starts_with("error") && ended.err.contains(expect), "{name}: {expect:?} is not in {}", ended.err);
+            assert!(said("# hint:").is_none_or(|hint| ended.err.contains(hint)), "{name}: the hint is not in {}", ended.err);
+            refused += 1;
+        }
+        assert!(refused >= 5, "{binary}: {refused} files");
+        let example = root().join(format!("exporters/{}/example.yml", short(binary)));
+        assert_eq!(
+            prints(binary, &["config", "validate", &format!("--config.file={}", example.display())]),
+            "the configuration is valid\n"
+        );
+        let missing = says(binary, &["config", "validate", "--config.file=nowhere.yml"]);
+        assert!(missing.code == Some(1) && missing.err.contains("nowhere.yml") && missing.err.contains("hint: "), "{}", missing.err);
+    }
+}
+
+#[test]
+fn the_routes_of_all() {
+    for binary in &exporter::all() {
+        let closed = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let (config, path) = aimed(binary, closed, None);
+        let folder = TempFolder::new(short(binary));
+        let exporter = Exporter::start(binary, &[&format!("--config.file={}", folder.write("c.yml", &config).display())], &[]);
+        for (path, status) in [("/", 200), ("/metrics", 200), ("/-/healthy", 200), ("/-/ready", 200), ("/probe", 400)] {
+            assert_eq!(exporter.get(path).status, status, "{binary} {path}");
+        }
+        for path in ["/nothing", "/debug/pprof/", "/-/quit", "/metrics/", "/../etc/passwd", "/config", "/-/Reload"] {
+            assert_eq!(exporter.get(path).status, 404, "{binary} {path}");
+        }
+        assert_eq!(exporter.get("/-/reload").status, 403, "{binary}");
+        for method in ["POST", "DELETE", "OPTIONS", "TRACE"] {
+            let answer = Connection::open(exporter.address(), LIMIT).unwrap().send(method, "/metrics", &[], LIMIT).unwrap();
+            assert_eq!((answer.status, answer.header("Allow")), (405, Some("GET, HEAD")), "{binary} {method}");
+        }
+        assert_eq!(exporter.get_with("/probe?target=x", &[(TIMEOUT_HEADER, "soon")]).status, 400, "{binary}");
+
+        let catalogue: Vec<Value> = serde_json::from_str(&prints(binary, &["metrics", "--json"])).unwrap();
+        let declared = |name: &str| {
+            catalogue.iter().any(|m| {
+                let known = m["name"].as_str().unwrap();
+                if m["pattern"] == true { name.starts_with(known) } else { name == known }
+            })
+        };
+        for path in ["/metrics", path.as_str()] {
+            let (text, again) = (exporter.get(path).text(), exporter.get(path).text());
+            accepts("promtool", &["check", "metrics", "--extended"], &text, binary);
+            let page = Page::parse(&text).unwrap();
+            assert!(page.types.keys().all(|name| declared(name)), "{binary} {path}: {:?}", page.types.keys());
+            let series = |text: &str| text.lines().map(|line| line.rsplit_once(' ').unwrap().0.to_owned()).collect::<Vec<_>>();
+            let kept = |text: &str| {
+                series(text).into_iter().filter(|line| !line.starts_with("sage_error{collector=\"login\"")).collect::<Vec<_>>()
+            };
+            assert_eq!(kept(&text), kept(&again), "{binary} {path}: the second page has other series");
+            let open = exporter.get_with(path, &[("Accept", "application/openmetrics-text;version=1.0.0")]);
+            assert_eq!(open.header("Content-Type"), Some(OPENMETRICS), "{binary} {path}");
+            assert!(open.text().ends_with("\n# EOF\n"), "{binary} {path}");
+        }
+        assert_eq!(exporter.page(&path).value("sage_up", &[]), Some(0.0), "{binary}: nobody listens there");
+    }
+}
+
+#[test]
+fn a_target_that_hangs_is_told_in_time_and_holds_nothing() {
+    for binary in &exporter::all() {
+        let proxy = FaultProxy::start(SocketAddr::from(([127, 0, 0, 1], free_port())));
+        proxy.set(Mode::BlackHole);
+        let (config, path) = aimed(binary, proxy.address(), None);
+        let folder = TempFolder::new(short(binary));
+        let exporter = Exporter::start(binary, &[&format!("--config.file={}", folder.write("c.yml", &config).display())], &[]);
+        let before = exporter.open_fds();
+        for _ in 0..3 {
+            thread::scope(|scope| {
+                for _ in 0..17 {
+                    scope.spawn(|| {
+                        let answer = exporter.get_with(&path, &[(TIMEOUT_HEADER, "1")]);
+                        assert!(answer.status == 200 && answer.elapsed < Duration::from_secs(1), "{binary}: {:?}", answer.elapsed);
+                        let page = Page::parse(&answer.text()).unwrap();
+                        assert_eq!(page.value("sage_up", &[]), Some(0.0), "{binary}");
+                        let reasons = page.series("sage_error");
+                        assert!(reasons.iter().any(|s| s.labels.get("reason").is_some_and(|r| r == "timeout")), "{binary}: {reasons:?}");
+                    });
+                }
+            });
+        }
+        assert!(proxy.open() <= 2, "{binary}: {} connections", proxy.open());
+        poll::until("connections are closed", LIMIT, || (exporter.open_fds() <= before + 2).then_some(()));
+        proxy.set(Mode::Refuse);
+        assert_eq!(exporter.page(&path).value("sage_up", &[]), Some(0.0), "{binary}");
+    }
+}
+
+/// All that an archive of `bundle` holds, and what the command says of it.
+fn bundled(binary: &str, args: &[&str], env: &[(&str, &str)]) -> (String, String) {
+    let folder = TempFolder::new("bundle");
+    let file = folder.join("bundle.tar.gz");
+    let Output { status, stdout, stderr } = run(binary, &[&["bundle", "--output", file.to_str().unwrap()], args].concat(), env);
+    let said = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    assert!(status.success(), "{binary}: {said}");
+    let out = Command::new("tar").args(["--extract", "--gzip", "--to-stdout", "--file"]).arg(&file).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    (String::from_utf8(out.stdout).unwrap(), said)
+}
+
+#[test]
+fn a_password_is_in_nothing_that_is_shown() {
+    for binary in &exporter::all() {
+        // Takes each connection and says nothing that any product would say.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let _ = stream.unwrap().write_all(b"-ERR go away\r\n");
+            }
+        });
+        let folder = TempFolder::new(short(binary));
+        let password = folder.write_secret("password", CANARY);
+        let (config, path) = aimed(binary, address, Some(&password));
+        let file = folder.write("c.yml", &config);
+        let mut flag = format!("--config.file={}", file.display());
+        // Where targets have no password in a file, all else holds as well.
+        if says(binary, &["config", "validate", &flag]).code != Some(0) {
+            flag = format!("--config.file={}", folder.write("d.yml", &aimed(binary, address, None).0).display());
+        }
+        let exporter = Exporter::start(binary, &[&flag, "--log.level=debug"], &[]);
+        for path in ["/", "/metrics", &path, "/-/healthy", "/-/ready", "/nothing", "/-/reload"] {
+            assert!(!tells(&exporter.get(path).text()), "{binary} {path}");
+        }
+        assert!(!tells(&exporter.logs()), "{binary}: {}", exporter.logs());
+        for args in [
+            &["check", "--timeout=2s"][..],
+            &["print-config"],
+            &["scrape-config"],
+            &["bundle", "--timeout=2s"],
+            &["probe", "x", "--timeout=1s"],
+        ] {
+            let ended = says(binary, &[args, &[&flag, "--log.level=debug"]].concat());
+            assert!(!tells(&ended.out) && !tells(&ended.err), "{binary} {args:?}: {}{}", ended.out, ended.err);
+        }
+        let (text, said) = bundled(binary, &[&flag, "--timeout=2s"], &[]);
+        assert!(!tells(&text) && text.contains("sage_build_info{"), "{binary}: {text}");
+        for name in ["about.txt", "config.yml", "check.json", "metrics.prom", "sizes.txt", "log.txt"] {
+            assert!(said.contains(name), "{binary}: {said}");
+        }
+        assert!(said.find("log.txt").unwrap() < said.find("written: ").unwrap(), "the list comes first: {said}");
+    }
+}
+
+#[test]
+fn a_bundle_of_a_real_server_holds_what_support_asks_for() {
+    let server = server(PostgresOptions::default());
+    let env = environment(server.port(), CANARY);
+    let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let (text, said) = bundled("sage-postgres-exporter", &[], &env);
+    assert!(!tells(&text) && !tells(&said), "{said}");
+    for part in ["\nsage_up 1\n", "\"up\": true", &format!("user: {MONITOR}"), "DATA_SOURCE_PASS", "DEBUG", "series by name"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let listed = run("sage-postgres-exporter", &["bundle"], &env);
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("nothing is written"));
+}
+
+#[test]
+fn local_servers_are_found_and_their_configuration_works() {
+    let postgres = server(PostgresOptions::default());
+    let redis = Redis::start();
+    for (binary, port) in [("sage-postgres-exporter", postgres.port()), ("sage-redis-exporter", redis.port())] {
+        let connections = postgres.count_connections(MONITOR);
+        let found = prints(binary, &["discover"]);
+        assert!(found.contains(&format!("port: {port}\n")), "{binary}: {found}");
+        let folder = TempFolder::new("found");
+        let file = folder.write("found.yml", &found);
+        assert_eq!(prints(binary, &["config", "validate", &format!("--config.file={}", file.display())]), "the configuration is valid\n");
+        assert_eq!(postgres.count_connections(MONITOR), connections);
+    }
+    let probed =
+        run("sage-redis-exporter", &["probe", "default", &format!("--redis.port={}", redis.port()), "--redis.host=127.0.0.1"], &[]);
+    let page = String::from_utf8(probed.stdout).unwrap();
+    assert!(probed.status.success() && page.contains("\nsage_up 1\n"), "{page}{}", String::from_utf8_lossy(&probed.stderr));
+    let down = run("sage-http-exporter", &["probe", &format!("http://127.0.0.1:{}/", free_port())], &[]);
+    assert_eq!((down.status.code(), String::from_utf8_lossy(&down.stdout).contains("\nprobe_success 0\n")), (Some(1), true));
+}
