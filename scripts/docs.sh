@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes the generated parts of the exporters' READMEs from the built programs themselves. A part stands between
+# Writes the generated parts of the exporters' READMEs and of docs/ from the built programs themselves. A part stands between
 #   <!-- generated: ARGUMENTS -->  and  <!-- end -->
 # and is what the exporter prints when called with ARGUMENTS; "generated as text:" puts it in a code block.
 # usage: docs.sh [--check]      --check only tells which file is stale (exit 1)
@@ -31,9 +31,14 @@ generate() {
 }
 
 status=0
-for folder in exporters/*/; do
+for folder in exporters/*/ docs/; do
   readme=${folder}README.md
   name=sage-$(basename "$folder")-exporter
+  # What all exporters print alike is taken from the first one built.
+  if [ "$folder" = docs/ ]; then
+    readme=docs/errors.md
+    name=$(basename "$(ls "$binaries"/sage-*-exporter | head -n 1)")
+  fi
   if ! grep -q '^<!-- generated' "$readme"; then
     echo "docs: $readme must exist and have a generated part" >&2
     exit 1

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::error::ErrorKind;
 use crate::report::{Report, Status};
 
 /// What `check` found.
@@ -30,6 +31,9 @@ pub struct Row {
     pub series: usize,
     /// What to do, or why there is nothing.
     pub note: String,
+    /// The number of the error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<&'static str>,
     #[serde(skip)]
     bad: bool,
     /// It only says once more that the server does not answer.
@@ -63,7 +67,23 @@ impl Row {
         note: impl Into<String>,
         ok: bool,
     ) -> Self {
-        Self { collector: collector.into(), result: result.into(), milliseconds, series, note: note.into(), bad: !ok, follows: false }
+        Self {
+            collector: collector.into(),
+            result: result.into(),
+            milliseconds,
+            series,
+            note: note.into(),
+            code: None,
+            bad: !ok,
+            follows: false,
+        }
+    }
+
+    /// Gives it the number of its error, where there is one.
+    #[must_use]
+    pub fn code(mut self, kind: Option<ErrorKind>) -> Self {
+        self.code = kind.map(|kind| kind.code().id);
+        self
     }
 }
 
@@ -84,20 +104,20 @@ impl CheckResult {
         let mut rows = Vec::new();
         let milliseconds = |d: std::time::Duration| d.as_secs_f64() * 1e3;
         for failure in &report.failures {
-            rows.push(Row::new(failure.part, failure.kind.as_str(), 0.0, 0, failure.note.clone(), false));
+            rows.push(Row::new(failure.part, failure.kind.as_str(), 0.0, 0, failure.note.clone(), false).code(Some(failure.kind)));
         }
         if let Some(login) = &report.login {
             let total = milliseconds(login.phases.iter().map(|(_, time)| *time).sum());
             let phases = login.phases.iter().map(|(phase, time)| format!("{phase} {:.1}", milliseconds(*time)));
             let result = login.error.map_or("ok", |kind| kind.as_str());
-            rows.push(Row::new("login", result, total, 0, phases.collect::<Vec<_>>().join(", "), login.error.is_none()));
+            rows.push(Row::new("login", result, total, 0, phases.collect::<Vec<_>>().join(", "), login.error.is_none()).code(login.error));
         }
         if let Some(write) = &report.write {
             let total = milliseconds(write.phases.iter().map(|(_, time)| *time).sum());
             let phases =
                 write.phases.iter().map(|(phase, time)| format!("{phase} {:.1}", milliseconds(*time))).collect::<Vec<_>>().join(", ");
             let (result, note) = write.error.as_ref().map_or(("ok", phases), |(kind, note)| (kind.as_str(), note.clone()));
-            rows.push(Row::new("write", result, total, 0, note, write.error.is_none()));
+            rows.push(Row::new("write", result, total, 0, note, write.error.is_none()).code(write.error.as_ref().map(|(kind, _)| *kind)));
         }
         for c in &report.collectors {
             let result = match c.status {
@@ -113,7 +133,8 @@ impl CheckResult {
             let bad = c.status.reason().is_some() || c.lacks.is_some() || report.up && c.status == Status::Pending;
             let note = c.note.clone().unwrap_or(if c.status == Status::Empty { NOTHING.to_owned() } else { String::new() });
             let follows = !report.up && (note.is_empty() && bad || matches!(c.status, Status::NotHere | Status::Pending));
-            rows.push(Row { follows, ..Row::new(c.name, result, milliseconds(c.duration), c.series, note, !bad) });
+            let row = Row::new(c.name, result, milliseconds(c.duration), c.series, note, !bad);
+            rows.push(Row { follows, ..row }.code(c.status.reason().or(c.lacks.map(|_| ErrorKind::Permission))));
         }
         Self { target, up: report.up, rows }
     }
@@ -153,7 +174,11 @@ impl CheckResult {
             };
             let line = format!(
                 "{:names$}  {on}{:results$}{off}  {:>8.1}  {:>6}  {}",
-                row.collector, row.result, row.milliseconds, row.series, row.note
+                row.collector,
+                row.result,
+                row.milliseconds,
+                row.series,
+                row.code.map_or_else(|| row.note.clone(), |code| format!("{} ({code})", row.note))
             );
             let _ = writeln!(out, "{}", line.trim_end());
         }
@@ -168,7 +193,6 @@ impl CheckResult {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorKind;
     use crate::report::CollectorReport;
 
     fn result(up: bool, statuses: &[Status]) -> CheckResult {

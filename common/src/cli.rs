@@ -20,6 +20,9 @@ pub struct CommonFlags {
     /// Address to listen on, may be given several times [default: loopback and the exporter's port]
     #[arg(long = "web.listen-address", value_name = "HOST:PORT", global = true)]
     pub listen_addresses: Vec<String>,
+    /// Take the sockets that the service manager hands over (systemd.socket) instead of opening some
+    #[arg(long = "web.systemd-socket", global = true, conflicts_with = "listen_addresses")]
+    pub web_systemd_socket: bool,
     /// File with TLS, client certificates, passwords, headers and rate limit of the own port, in exporter-toolkit's format
     #[arg(long = "web.config.file", value_name = "FILE", global = true)]
     pub web_config_file: Option<PathBuf>,
@@ -91,6 +94,9 @@ pub enum Command<C: Subcommand> {
     /// Print what becomes of the flags of the exporter that this one replaces, the table of the README
     #[command(hide = true)]
     PeerFlags,
+    /// Print the numbers of errors, the page docs/errors.md
+    #[command(hide = true)]
+    ErrorCodes,
     /// Work with the configuration file
     Config {
         /// What to do with it

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::de::{self, DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::codes;
 use crate::collector::Table;
 use crate::credentials::Credentials;
 use crate::error::Invalid;
@@ -151,7 +152,7 @@ impl<S: Service> ModuleConfig<S> {
             probe_interval: self.probe_interval.0,
             write_interval: self.write_interval.map(|span| span.0),
             max_series: self.max_series,
-            entries: self.collectors.build().map_err(|e| Invalid { message: format!("module {name}: {}", e.message), hint: e.hint })?,
+            entries: self.collectors.build().map_err(|e| e.within(format_args!("module {name}")))?,
         })
     }
 }
@@ -181,8 +182,9 @@ impl<S: Service> Default for ServiceConfig<S> {
 /// The place, the reason, and the key or value that was probably meant.
 pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T, Invalid> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| Invalid::new(format!("{shown}: {e}")).hint(format!("the service user must be able to read it: ls -l {shown}")))?;
+    let text = std::fs::read_to_string(path).map_err(|e| {
+        Invalid::new(format!("{shown}: {e}")).hint(format!("the service user must be able to read it: ls -l {shown}")).code(codes::FILE)
+    })?;
     parse(&text, &shown.to_string())
 }
 
@@ -195,10 +197,10 @@ pub fn parse<T: DeserializeOwned>(text: &str, origin: &str) -> Result<T, Invalid
 }
 
 pub(crate) fn refusal(error: &serde_saphyr::Error, origin: &str) -> Invalid {
-    let Invalid { message, hint } = wording(error, origin);
+    let error = wording(error, origin);
     // A key may hold line ends, and a message is one line of the log.
     let line = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    Invalid { message: message.chars().map(line).collect(), hint }
+    Invalid { message: error.message.chars().map(line).collect(), ..error }
 }
 
 fn wording(error: &serde_saphyr::Error, origin: &str) -> Invalid {
@@ -207,7 +209,7 @@ fn wording(error: &serde_saphyr::Error, origin: &str) -> Invalid {
     match error {
         Yaml::SerdeUnknownField { field, expected, .. } => unknown(&format!("{place}: unknown key `{field}`"), field, expected),
         Yaml::SerdeUnknownVariant { variant, expected, .. } => unknown(&format!("{place}: unknown value `{variant}`"), variant, expected),
-        other => Invalid::new(format!("{place}: {}", plain(other))),
+        other => Invalid::new(format!("{place}: {}", plain(other))).code(codes::SYNTAX),
     }
 }
 
@@ -236,10 +238,12 @@ fn plain(error: &serde_saphyr::Error) -> String {
 /// A refusal of `given`, with the known word that it resembles, or all of them.
 pub fn unknown(message: &str, given: &str, known: &[&str]) -> Invalid {
     if given == "password" && known.contains(&"password_file") {
-        return Invalid::new(message).hint("a secret does not stand in this file: write `password_file: /path/to/file` and put it there");
+        return Invalid::new(message)
+            .hint("a secret does not stand in this file: write `password_file: /path/to/file` and put it there")
+            .code(codes::SECRET_IN_FILE);
     }
     let near = known.iter().map(|k| (strsim::jaro_winkler(given, k), *k)).max_by(|a, b| a.0.total_cmp(&b.0));
-    Invalid::new(message).hint(match near {
+    Invalid::new(message).code(codes::UNKNOWN).hint(match near {
         Some((likeness, word)) if likeness > 0.8 => format!("did you mean `{word}`?"),
         _ => format!("known here: {}", known.join(", ")),
     })

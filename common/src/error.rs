@@ -6,6 +6,8 @@
 use std::error::Error;
 use std::fmt;
 
+use crate::codes::{self, Code};
+
 /// Why something failed. The set is closed, so that rules and dashboards can name each one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ErrorKind {
@@ -120,6 +122,9 @@ impl CollectError {
         use std::io::ErrorKind as Io;
         let hint = match error.kind() {
             Io::ConnectionRefused | Io::NotFound => Some("nobody listens there: is the server running, and on this address and port?"),
+            Io::NetworkUnreachable | Io::HostUnreachable => {
+                Some("this machine has no way there: ip route get ADDRESS, and ask who runs the network")
+            }
             _ => None,
         };
         let kind = match error.kind() {
@@ -164,12 +169,28 @@ pub struct Invalid {
     pub message: String,
     /// The line to write or to run.
     pub hint: Option<String>,
+    /// Its number.
+    pub code: Code,
 }
 
 impl Invalid {
     /// A refusal without a hint.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None }
+        Self { message: message.into(), hint: None, code: codes::CONFIG }
+    }
+
+    /// Gives it its number.
+    #[must_use]
+    pub const fn code(mut self, code: Code) -> Self {
+        self.code = code;
+        self
+    }
+
+    /// The same, with the place in front: `module x`, a file.
+    #[must_use]
+    pub fn within(mut self, place: impl fmt::Display) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
     }
 
     /// Adds what to write instead.

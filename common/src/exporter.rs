@@ -5,12 +5,14 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::app::{App, Ask, Section};
 use crate::catalogue;
 use crate::check::Verdict;
 use crate::cli::{self, Cli, Command, CommonFlags, Lines, Switches};
+use crate::codes;
 use crate::collector::About;
 use crate::command::{self, Failure};
 use crate::commands::{bundle, prometheus, rules};
@@ -141,6 +143,7 @@ async fn dispatch<P: Program>(cli: Cli<P::Flags, P::Command>, switches: Switches
             (_, true) => catalogue::markdown(&P::sections()),
             _ => catalogue::text(&P::sections()),
         }),
+        Command::ErrorCodes => say(&codes::page()),
         Command::PeerFlags => say(&P::PEER.map(|peer| peer.markdown(&P::collectors())).unwrap_or_default()),
         Command::Config { command: cli::ConfigCommand::Validate } => match load().and_then(|_| Web::load(cli.common.web_config())) {
             Ok(_) => say("the configuration is valid\n"),
@@ -203,7 +206,9 @@ async fn dispatch<P: Program>(cli: Cli<P::Flags, P::Command>, switches: Switches
         Command::Own(own) => match P::own(own, &cli.common, &cli.own, &switches).await {
             Ok(()) => ExitCode::from(FINE),
             Err(Failure::Config(error)) => complain(&error, BAD_CONFIG),
-            Err(Failure::Failed(error)) => complain(&Invalid { message: error.to_string(), hint: error.hint }, FAILURE),
+            Err(Failure::Failed(error)) => {
+                complain(&Invalid { hint: error.hint.clone(), ..Invalid::new(error.to_string()).code(error.kind.code()) }, FAILURE)
+            }
             Err(Failure::Said) => ExitCode::from(FAILURE),
         },
     }
@@ -275,7 +280,14 @@ async fn serve<P: Program>(common: CommonFlags, flags: P::Flags, switches: Switc
     let addresses =
         if common.listen_addresses.is_empty() { vec![format!("127.0.0.1:{}", P::META.port)] } else { common.listen_addresses.clone() };
     let mut listeners = Vec::new();
-    for address in &addresses {
+    if common.web_systemd_socket {
+        match os::activation::listeners().map(|all| all.into_iter().map(TcpListener::from_std).collect::<Result<Vec<_>, _>>()) {
+            Ok(Ok(all)) => listeners = all,
+            Ok(Err(error)) => return complain(&Invalid::new(format!("--web.systemd-socket: {error}")).code(codes::NO_SOCKETS), FAILURE),
+            Err(error) => return complain(&error, BAD_CONFIG),
+        }
+    }
+    for address in addresses.iter().filter(|_| !common.web_systemd_socket) {
         match server::bind(address).await {
             Ok(listener) => listeners.push(listener),
             Err(error) => return complain(&error, FAILURE),
@@ -317,6 +329,6 @@ fn say(text: &str) -> ExitCode {
 }
 
 fn complain(error: &Invalid, code: u8) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "error: {error}");
+    let _ = writeln!(std::io::stderr(), "error: {error}\ncode: {}", error.code);
     ExitCode::from(code)
 }

@@ -9,6 +9,7 @@ pub mod budget;
 pub mod catalogue;
 pub mod check;
 pub mod cli;
+pub mod codes;
 pub mod collector;
 pub mod command;
 pub mod commands;

@@ -205,7 +205,7 @@ pub fn one_line(refusal: &Invalid) -> String {
 
 fn part_hint(error: Invalid) -> Invalid {
     match error.message.rsplit_once(HINT) {
-        Some((message, hint)) if error.hint.is_none() => Invalid::new(message).hint(hint),
+        Some((message, hint)) if error.hint.is_none() => Invalid::new(message).hint(hint).code(error.code),
         _ => error,
     }
 }
@@ -271,7 +271,10 @@ impl<P: Prober> App for ProbeApp<P> {
                 answered |= outcome.answered;
                 let kind = outcome.error.as_ref().map_or(if outcome.success { "ok" } else { "failed" }, |e| e.kind.as_str());
                 let text = outcome.error.as_ref().map(note).unwrap_or_default();
-                result.rows.push(Row::new(target, kind, duration.as_secs_f64() * 1e3, sink.series(), text, outcome.success));
+                result.rows.push(
+                    Row::new(target, kind, duration.as_secs_f64() * 1e3, sink.series(), text, outcome.success)
+                        .code(outcome.error.as_ref().map(|e| e.kind)),
+                );
             }
             result.up = answered;
             result
@@ -317,7 +320,7 @@ impl<P: Prober> Program for ProbeApp<P> {
         };
         let mut modules = BTreeMap::new();
         for (name, module) in &config.modules.0 {
-            P::validate(module).map_err(|e| Invalid { message: format!("module {name}: {}", e.message), hint: e.hint })?;
+            P::validate(module).map_err(|e| e.within(format_args!("module {name}")))?;
             modules.insert(name.clone(), Arc::new(module.clone()));
         }
         Ok(Self { modules, flight: Flight::default(), config, flags: flags.clone(), offset: common.timeout_offset.0 })

@@ -78,7 +78,12 @@ impl<P: Program> Current<P> {
             Err(error) => {
                 lock(&self.last).success = false;
                 let hint = error.hint.as_deref().unwrap_or_default();
-                tracing::error!(error = error.message, hint, "the configuration is refused; the last good one stays in force");
+                tracing::error!(
+                    error = error.message,
+                    hint,
+                    code = error.code.id,
+                    "the configuration is refused; the last good one stays in force"
+                );
                 Err(error)
             }
         }

@@ -301,6 +301,7 @@ impl Journal {
                         target_name = target,
                         part,
                         reason = kind.as_str(),
+                        code = kind.code().id,
                         failed_times = count,
                         detail = text,
                         "a part of the target fails"
@@ -310,6 +311,7 @@ impl Journal {
                         target_name = target,
                         part,
                         reason = kind.as_str(),
+                        code = kind.code().id,
                         failed_times = count,
                         detail = text,
                         "a part of the target fails"

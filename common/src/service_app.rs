@@ -393,7 +393,7 @@ fn configure<S: Service>(
         if name.is_empty() {
             return Err(Invalid::new("a target has no name").hint("name it: /probe?target=NAME asks for it"));
         }
-        options.validate().map_err(|e| Invalid { message: format!("target {name}: {}", e.message), hint: e.hint })?;
+        options.validate().map_err(|e| e.within(format_args!("target {name}")))?;
     }
     Ok((config, modules))
 }

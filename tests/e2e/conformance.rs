@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -13,9 +14,10 @@ use std::time::Duration;
 
 use e2e::exporter::{self, Exporter, run};
 use e2e::fault::{FaultProxy, Mode};
-use e2e::http::{Connection, encode};
+use e2e::http::{self, Connection, encode};
 use e2e::page::Page;
 use e2e::poll;
+use e2e::process::{self, Process};
 use e2e::servers::postgres::PostgresOptions;
 use e2e::servers::redis::Redis;
 use e2e::temp::{TempFolder, free_port};
@@ -228,7 +230,8 @@ fn each_bad_configuration_is_refused_with_its_reason() {
                 continue;
             }
             let said = |what: &str| text.lines().take_while(|l| l.starts_with('#')).find_map(|l| l.strip_prefix(what)).map(str::trim);
-            let expect = said("# expect:").unwrap_or_else(|| panic!("{name}: its first line is not `# expect: ...`"));
+            // Files without this line have their words in a table of a unit test.
+            let expect = said("# expect:").unwrap_or("error: ");
             assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""), "{name}: {}", ended.err);
             assert!(ended.err.starts_with("error") && ended.err.contains(expect), "{name}: {expect:?} is not in {}", ended.err);
             assert!(said("# hint:").is_none_or(|hint| ended.err.contains(hint)), "{name}: the hint is not in {}", ended.err);
@@ -403,10 +406,27 @@ fn local_servers_are_found_and_their_configuration_works() {
         assert_eq!(prints(binary, &["config", "validate", &format!("--config.file={}", file.display())]), "the configuration is valid\n");
         assert_eq!(postgres.count_connections(MONITOR), connections);
     }
-    let probed =
-        run("sage-redis-exporter", &["probe", "default", &format!("--redis.port={}", redis.port()), "--redis.host=127.0.0.1"], &[]);
+    let probed = run("sage-redis-exporter", &["probe", "default", &format!("--redis.addr=redis://127.0.0.1:{}", redis.port())], &[]);
     let page = String::from_utf8(probed.stdout).unwrap();
     assert!(probed.status.success() && page.contains("\nsage_up 1\n"), "{page}{}", String::from_utf8_lossy(&probed.stderr));
     let down = run("sage-http-exporter", &["probe", &format!("http://127.0.0.1:{}/", free_port())], &[]);
     assert_eq!((down.status.code(), String::from_utf8_lossy(&down.stdout).contains("\nprobe_success 0\n")), (Some(1), true));
+}
+
+#[test]
+fn sockets_of_the_service_manager_are_served() {
+    for binary in &exporter::all() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let folder = TempFolder::new(short(binary));
+        let mut command = process::command("/bin/sh", folder.path());
+        // The first descriptor of a service manager is 3.
+        let script = "exec 3<&0 0</dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$0\" --web.systemd-socket";
+        command.arg("-c").arg(script).arg(exporter::binary(binary)).stdin(Stdio::from(OwnedFd::from(listener)));
+        let mut process = Process::start(binary, command, folder.path());
+        process.wait_ready(LIMIT, || http::get(address, "/-/ready", &[], Duration::from_secs(1)).is_ok_and(|r| r.status == 200));
+        let page = http::get(address, "/metrics", &[], LIMIT).unwrap().text();
+        assert!(page.contains("\nsage_build_info{"), "{binary}: {page}");
+        assert!(process.logs().contains(&address.to_string()) && process.stop().success(), "{binary}: {}", process.logs());
+    }
 }

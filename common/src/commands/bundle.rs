@@ -15,6 +15,7 @@ use flate2::write::GzEncoder;
 use super::tar::{Member, archive};
 use crate::app::{App, Ask};
 use crate::cli::{CommonFlags, Lines};
+use crate::codes;
 use crate::command;
 use crate::deadline::Deadline;
 use crate::error::Invalid;
@@ -131,7 +132,7 @@ pub async fn make<A: App>(
 /// # Errors
 /// As `make`.
 pub fn make_without(meta: &Meta, error: &Invalid, flags: &CommonFlags, lines: &Lines, output: Option<&Path>) -> Result<String, Invalid> {
-    finish(meta, flags, vec![("error.txt", "why the configuration is refused", format!("{error}\n"))], lines, output)
+    finish(meta, flags, vec![("error.txt", "why the configuration is refused", format!("{error}\ncode: {}\n", error.code))], lines, output)
 }
 
 type Part = (&'static str, &'static str, String);
@@ -183,6 +184,7 @@ pub fn write(members: &[Member], path: &Path) -> Result<usize, Invalid> {
     written.map_err(|e| {
         Invalid::new(format!("--output {}: {e}", path.display()))
             .hint("name a file that is not there yet, in a folder that you can write to")
+            .code(codes::OUTPUT)
     })
 }
 

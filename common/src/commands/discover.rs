@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::codes;
 use crate::error::Invalid;
 use crate::os::listening::{self, Listener, Place};
 
@@ -50,9 +51,14 @@ impl Traces {
 
     /// For an error: what was looked for.
     pub fn nothing(&self, product: &str) -> Invalid {
+        if self.ports.is_empty() {
+            let text = format!("{product} cannot be told from others by looking at this machine");
+            return Invalid::new(text).hint("write the target yourself: see example.yml").code(codes::NOTHING_FOUND);
+        }
         let ports: Vec<String> = self.ports.iter().map(u16::to_string).collect();
         Invalid::new(format!("nothing on this machine answers as {product}: asked were ports {} and sockets", ports.join(", ")))
             .hint("where it runs elsewhere, write the target yourself: see example.yml; as root, processes on other ports are seen as well")
+            .code(codes::NOTHING_FOUND)
     }
 }
 

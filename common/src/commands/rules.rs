@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::codes;
 use crate::error::Invalid;
 use crate::shipped::File;
 
@@ -72,12 +73,14 @@ pub fn write(files: &[File], folder: &Path, dashboards: bool, force: bool) -> Re
     let other = mine.iter().find(|(path, text)| std::fs::read_to_string(path).is_ok_and(|there| there != **text));
     if let Some((path, _)) = other.filter(|_| !force) {
         let text = format!("{}: a file with another content is there and is not overwritten", path.display());
-        return Err(Invalid::new(text).hint("write to another --directory, or overwrite what is there: --force"));
+        return Err(Invalid::new(text).hint("write to another --directory, or overwrite what is there: --force").code(codes::OUTPUT));
     }
     let mut said = String::new();
     for (path, text) in mine {
         let written = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&path, text));
-        written.map_err(|e| Invalid::new(format!("{}: {e}", path.display())).hint("name a folder that you can write to: --directory"))?;
+        written.map_err(|e| {
+            Invalid::new(format!("{}: {e}", path.display())).hint("name a folder that you can write to: --directory").code(codes::OUTPUT)
+        })?;
         said.push_str(&format!("{}\n", path.display()));
     }
     Ok(said)

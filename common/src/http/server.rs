@@ -22,7 +22,9 @@ use tokio_rustls::TlsAcceptor;
 use super::Site;
 use super::clock::{Clock, Watched};
 use super::connections::Connections;
+use crate::codes;
 use crate::error::Invalid;
+use crate::os;
 
 /// Longest request header.
 const MAX_HEADER_BYTES: u16 = 16 * 1024;
@@ -36,7 +38,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// # Errors
 /// The address cannot be read or bound; says which.
 pub async fn bind(address: &str) -> Result<TcpListener, Invalid> {
-    let refuse = |why: String| Invalid::new(format!("--web.listen-address {address}: {why}"));
+    let refuse = |why: String| Invalid::new(format!("--web.listen-address {address}: {why}")).code(codes::LISTEN);
     let full = address.strip_prefix(':').map_or_else(|| address.to_owned(), |port| format!("[::]:{port}"));
     let addresses = tokio::net::lookup_host(&full)
         .await
@@ -49,8 +51,20 @@ pub async fn bind(address: &str) -> Result<TcpListener, Invalid> {
         }
     }
     Err(match last {
-        Some(e) if e.kind() == std::io::ErrorKind::AddrInUse => refuse("another process listens there".to_owned())
-            .hint(format!("see which one: ss -ltnp 'sport = :{}'", full.rsplit(':').next().unwrap_or_default())),
+        Some(e) if e.kind() == std::io::ErrorKind::AddrInUse => {
+            refuse(match full.rsplit(':').next().and_then(|port| os::listening::on_port(port.parse().ok()?)) {
+                Some((pid, name)) => format!("another process listens there: {name}, process {pid}"),
+                None => "another process listens there".to_owned(),
+            })
+            .code(codes::PORT_TAKEN)
+            .hint(format!("see which one: ss -ltnp 'sport = :{}'", full.rsplit(':').next().unwrap_or_default()))
+        }
+        Some(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
+            refuse(e.to_string()).hint("ports below 1024 are root's: take another one, or let systemd open it (--web.systemd-socket)")
+        }
+        Some(e) if e.kind() == std::io::ErrorKind::AddrNotAvailable => {
+            refuse(e.to_string()).hint("it is not an address of this machine: ip -brief address shows those that are")
+        }
         Some(e) => refuse(e.to_string()),
         None => refuse("the name has no address".to_owned()),
     })

@@ -1,5 +1,6 @@
 //! What differs between operating systems: the only place with platform code.
 
+pub mod activation;
 pub mod files;
 pub mod host;
 pub mod listening;

@@ -228,7 +228,7 @@ fn headers(origin: &Origin<'_>, named: Named<Option<Text>>) -> Result<Vec<(Heade
         let place = origin.at(&value, "").message;
         match headers::read(&name, &value.value) {
             Ok(header) => found.push(header),
-            Err(error) => return Err(Invalid { message: format!("{place}{}", error.message), hint: error.hint }),
+            Err(error) => return Err(Invalid { message: format!("{place}{}", error.message), ..error }),
         }
     }
     Ok(found)

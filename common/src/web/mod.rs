@@ -29,6 +29,7 @@ use tokio::sync::watch;
 use self::limit::{Limit, Rate};
 use self::tls::{Pem, Tls};
 use self::users::{Users, Verdict};
+use crate::codes;
 use crate::error::Invalid;
 use crate::os;
 
@@ -135,6 +136,11 @@ fn keep(files: Vec<PathBuf>, before: &Seen) -> Seen {
     files.into_iter().map(|file| known(&file).unwrap_or_else(|| (file.clone(), std::fs::read(&file).ok()))).collect()
 }
 
+/// An error of the web configuration, where it has no number of its own.
+fn numbered(error: Invalid) -> Invalid {
+    if error.code == codes::CONFIG { error.code(codes::WEB_CONFIG) } else { error }
+}
+
 /// Reads a web configuration file and what it names. Also returns all these files.
 fn load(path: &Path) -> Result<(Rules, Vec<PathBuf>), (Invalid, Vec<PathBuf>)> {
     let mut files = vec![path.to_path_buf()];
@@ -143,7 +149,7 @@ fn load(path: &Path) -> Result<(Rules, Vec<PathBuf>), (Invalid, Vec<PathBuf>)> {
         Ok(text) => text,
         Err(e) => {
             let hint = format!("the service user must be able to read it: ls -l {shown}");
-            return Err((Invalid::new(format!("--web.config.file {shown}: {e}")).hint(hint), files));
+            return Err((Invalid::new(format!("--web.config.file {shown}: {e}")).hint(hint).code(codes::FILE), files));
         }
     };
     let settings = match file::parse(&text, &shown.to_string()) {
@@ -164,7 +170,7 @@ fn load(path: &Path) -> Result<(Rules, Vec<PathBuf>), (Invalid, Vec<PathBuf>)> {
     }
     match rules(settings) {
         Ok(rules) => Ok((rules, files)),
-        Err(error) => Err((Invalid { message: format!("{shown}: {}", error.message), hint: error.hint }, files)),
+        Err(error) => Err((error.within(shown), files)),
     }
 }
 
@@ -194,7 +200,7 @@ impl Web {
             None => (Rules::default(), Seen::new()),
             Some(path) => {
                 let before = look(&[path.to_path_buf()]);
-                let (rules, files) = load(path).map_err(|(error, _)| error)?;
+                let (rules, files) = load(path).map_err(|(error, _)| numbered(error))?;
                 (rules, keep(files, &before))
             }
         };
@@ -248,7 +254,8 @@ impl Web {
             Some(missing) => Err(Invalid::new(format!("--web.listen-address {address}: other machines reach this address, {missing}"))
                 .hint(
                     "`tls-init` makes a certificate, a password and the file for --web.config.file; or let everybody read: --web.insecure",
-                )),
+                )
+                .code(codes::EXPOSED)),
         }
     }
 
@@ -295,7 +302,7 @@ impl Web {
                 Some(missing) => (Err(Invalid::new(format!("{}: other machines reach this port, {missing}", path.display()))), files),
                 None => (Ok(rules), files),
             },
-            Err((error, files)) => (Err(error), files),
+            Err((error, files)) => (Err(numbered(error)), files),
         };
         *self.taken() = keep(files, now);
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);

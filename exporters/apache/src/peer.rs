@@ -32,13 +32,7 @@ const FLAGS: &[Flag] = &[
             "the default is 127.0.0.1:9117; an address that other machines reach needs TLS and a password (`--web.config.file`) or `--web.insecure`",
         ),
     ),
-    switch(
-        "web.systemd-socket",
-        Refused {
-            unless: "",
-            instead: "write --web.listen-address=HOST:PORT and disable the .socket unit: systemctl disable --now NAME.socket",
-        },
-    ),
+    switch("web.systemd-socket", Same("")),
     value("web.config.file", Same("the format too")),
     value("log.level", Same("debug, info, warn, error")),
     value("log.format", Same("logfmt or json")),

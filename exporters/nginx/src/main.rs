@@ -12,5 +12,5 @@ use std::process::ExitCode;
 use sage_common::service_app::ServiceApp;
 
 fn main() -> ExitCode {
-    sage_common::exporter::run::<ServiceApp<service::NginxService>>()
+    sage_common::exporter::run::<ServiceApp<service::NginxService>>(sage_common::shipped!())
 }

@@ -26,14 +26,7 @@ const FLAGS: &[Flag] = &[
     ),
     value("web.telemetry-path", Some("TELEMETRY_PATH"), Same("")),
     value("web.config.file", Some("CONFIG_FILE"), Same("the format too")),
-    switch(
-        "web.systemd-socket",
-        Some("SYSTEMD_SOCKET"),
-        Refused {
-            unless: "",
-            instead: "write --web.listen-address=HOST:PORT and disable the .socket unit: systemctl disable --now NAME.socket",
-        },
-    ),
+    switch("web.systemd-socket", Some("SYSTEMD_SOCKET"), Same("")),
     // There are no series of a Go runtime to leave out, and what the server is tells its answer.
     switch("web.nginx-metrics-only", Some("NGINX_METRICS_ONLY"), Becomes(&[])),
     switch("nginx.plus", Some("NGINX_PLUS"), Becomes(&[])),

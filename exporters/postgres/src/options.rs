@@ -220,7 +220,7 @@ impl Options {
             let text = std::fs::read_to_string(&path).map_err(|e| Invalid::new(format!("{file}: {path}: {e}")))?;
             Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
         };
-        let explain = |name: &'static str| move |e: Invalid| Invalid { message: format!("{name}: {}", e.message), hint: e.hint };
+        let explain = |name: &'static str| move |e: Invalid| e.within(name);
         // Packages ship it set to nothing.
         if let Some(text) = var("DATA_SOURCE_NAME").filter(|text| !text.is_empty()) {
             let servers = dsn::servers(&text);

@@ -50,14 +50,7 @@ const FLAGS: &[Flag] = &[
     ),
     value("web.telemetry-path", Some("PG_EXPORTER_WEB_TELEMETRY_PATH"), Same("")),
     value("web.config.file", None, Same("the format too")),
-    switch(
-        "web.systemd-socket",
-        None,
-        Refused {
-            unless: "",
-            instead: "write --web.listen-address=HOST:PORT and disable the .socket unit: systemctl disable --now NAME.socket",
-        },
-    ),
+    switch("web.systemd-socket", None, Same("")),
     value("log.level", None, Same("debug, info, warn, error")),
     value("log.format", None, Same("logfmt or json")),
     switch("version", None, Same("")),

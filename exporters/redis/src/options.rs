@@ -196,7 +196,7 @@ impl Options {
     }
 
     fn apply(&mut self, text: &str, origin: &'static str) -> Result<(), Invalid> {
-        let said = address::parse(text).map_err(|e| Invalid { message: format!("{origin}: {}", e.message), hint: e.hint })?;
+        let said = address::parse(text).map_err(|e| e.within(origin))?;
         self.host = said.host;
         self.port = said.port.unwrap_or(6379);
         self.user = said.user.or_else(|| self.user.take());

@@ -144,7 +144,7 @@ impl<P: Product> PageOptions<P> {
             *ours = given.or(ours.take());
         }
         if let Some((origin, text)) = given.url {
-            self.apply(&text, origin).map_err(|e| Invalid { message: format!("{origin}: {}", e.message), hint: e.hint })?;
+            self.apply(&text, origin).map_err(|e| e.within(origin))?;
         }
         over(&mut self.host_header, given.host_header);
         over(&mut self.user, given.user);

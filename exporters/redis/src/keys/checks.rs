@@ -108,10 +108,7 @@ impl Checks {
         ] {
             let Some(text) = text else { continue };
             let names = text.split(',').filter(|name| !name.trim().is_empty());
-            *list = names
-                .map(|name| Named::try_from(name.to_owned()))
-                .collect::<Result<_, _>>()
-                .map_err(|e| Invalid { message: format!("{flag}: {}", e.message), hint: e.hint })?;
+            *list = names.map(|name| Named::try_from(name.to_owned())).collect::<Result<_, _>>().map_err(|e| e.within(flag))?;
         }
         self.batch_size = flags.batch_size.unwrap_or(self.batch_size);
         self.on_primary &= !flags.replicas_only;
