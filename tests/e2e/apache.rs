@@ -93,7 +93,10 @@ fn it_says_what_the_server_says() {
     let page = until("the restart is seen", &exporter, |p| p.value("apache_generation", &[("type", "config")]) == Some(2.0));
     assert!(get!(page, "apache_scoreboard", "state" = "graceful_stop") >= 1.0, "{:?}", page.series("apache_scoreboard"));
     drop(held);
-    let page = until("it has ended", &exporter, |p| p.value("apache_scoreboard", &[("state", "graceful_stop")]) == Some(0.0));
+    // The load is told from the first hundredth of a second of CPU time on, and the restart began to count anew.
+    let page = until("it has ended and there is a load", &exporter, |p| {
+        p.value("apache_scoreboard", &[("state", "graceful_stop")]) == Some(0.0) && p.has("apache_cpuload")
+    });
     assert_eq!(has_series_of_the_peer(&page, "apache-peer.txt"), 21);
     let before = exporter.open_fds();
     does_not_grow(&exporter, before, TIMEOUT);
