@@ -204,8 +204,11 @@ fn redis(name: &str, program: Option<&str>, replica_too: bool, facts: &[&str], l
         replica.cli(&["eval", "return redis.error_reply('SHOPERR no')", "0"]).unwrap();
         let exporter = watched_redis::watch(replica.port(), CALM);
         holds_redis(&format!("{name}-replica"), &exporter, &with(&["no replicas"]), least, |page| {
-            // The wait for the first heartbeat of the link, and the rewrite of the append-only file that begins with it.
-            page.value("redis_aof_rewrite_in_progress", &[]) == Some(0.0) && page.has("redis_master_last_io_seconds_ago")
+            // The wait for the primary's write, the first heartbeat of the link, and the rewrite of the append-only file that
+            // begins with it.
+            page.value("redis_commands_total", &[("cmd", "set")]).is_some()
+                && page.value("redis_aof_rewrite_in_progress", &[]) == Some(0.0)
+                && page.has("redis_master_last_io_seconds_ago")
         });
     }
 }

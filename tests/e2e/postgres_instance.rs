@@ -305,8 +305,11 @@ fn a_vacuum_is_seen_while_it_runs() {
     let slow = "alter table large set (autovacuum_enabled = on, autovacuum_vacuum_threshold = 1, autovacuum_vacuum_scale_factor = 0,
                 autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1)";
     server.psql_in("shop", slow).unwrap();
-    let page = seen("the worker", &exporter, |p| running(p, "autovacuum") == 1.0 && p.has("pg_stat_progress_vacuum_heap_blks"));
-    assert_eq!(get(&page, "pg_stat_progress_vacuum_heap_blks", &[("datname", "shop"), ("relname", "public.large")]), 222.0);
+    let large = [("datname", "shop"), ("relname", "public.large")];
+    // Others may be at work in a catalogue meanwhile.
+    let page = seen("the worker", &exporter, |p| p.value("pg_stat_progress_vacuum_heap_blks", &large).is_some());
+    assert!(running(&page, "autovacuum") >= 1.0);
+    assert_eq!(get(&page, "pg_stat_progress_vacuum_heap_blks", &large), 222.0);
     let page = seen("its words", &exporter, |p| p.has("pg_stat_activity_autovacuum_timestamp_seconds"));
     assert!(get(&page, "pg_stat_activity_autovacuum_timestamp_seconds", &[("relname", "large")]) > 1.7e9);
     assert!(get(&page, "pg_autovacuum_workers", &[("purpose", "upkeep")]) >= 1.0);
