@@ -73,7 +73,8 @@ fn a_sentinel_fails_over_between_two_scrapes() {
     let mut first = Redis::start();
     let second = Redis::start_replica(&first, with(&[]));
     let name = ["sentinel monitor shop 127.0.0.1", &first.port().to_string(), "1"].join(" ");
-    let settings = [name.as_str(), "sentinel down-after-milliseconds shop 500", "sentinel failover-timeout shop 5000"];
+    // Long enough that nothing is down because this machine is busy: the Sentinel would fail over a second time, back again.
+    let settings = [name.as_str(), "sentinel down-after-milliseconds shop 3000", "sentinel failover-timeout shop 5000"];
     let sentinel = Redis::start_with(RedisOptions { sentinel: true, ..with(&settings) });
     let watch = Watch::start(&[("first", first.port()), ("second", second.port()), ("sentinel", sentinel.port())]);
     is_only(&watch.until("the first is primary", "first", is("primary")), "primary");
