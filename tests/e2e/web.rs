@@ -449,8 +449,9 @@ fn five_hundred_half_open_clients_cost_a_scrape_nothing() {
     let tls = folder.write_secret("tls.yml", "tls_server_config: {cert_file: web.crt, key_file: web.key}\n");
     let ca = authority.file.display().to_string();
     // The beginning of a ClientHello, and of a request.
+    let few = "--web.max-requests=64";
     for (exporter, half) in
-        [(start(&tls, &[]), &b"\x16\x03\x01\x02\x00\x01"[..]), (Exporter::start(BINARY, &[], &[]), b"GET /metrics HTTP/1.1\r\nHo")]
+        [(start(&tls, &[few]), &b"\x16\x03\x01\x02\x00\x01"[..]), (Exporter::start(BINARY, &[few], &[]), b"GET /metrics HTTP/1.1\r\nHo")]
     {
         let is_tls = half[0] == 0x16;
         let scrape = || {
