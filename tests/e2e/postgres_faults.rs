@@ -53,10 +53,12 @@ fn local_data_is_there(page: &Page, postmasters: f64) {
 /// Scrapes until the server is up and nothing but the walk, which comes by later, still tells of the fault.
 #[track_caller]
 fn wait_up(what: &str, exporter: &Exporter) {
-    poll::until(what, LIMIT, || {
-        let page = scrape(exporter, USUAL);
-        (up(&page) == 1.0 && errors(&page).keys().all(|part| TIMED.contains(&part.as_str()))).then_some(())
+    let mut last = Page::default();
+    let found = poll::within(LIMIT, || {
+        last = scrape(exporter, USUAL);
+        (up(&last) == 1.0 && errors(&last).keys().all(|part| TIMED.contains(&part.as_str()))).then_some(())
     });
+    assert!(found.is_some(), "waited in vain: {what}: {:?}\n{}", errors(&last), exporter.logs());
 }
 
 #[test]
