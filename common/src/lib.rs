@@ -27,6 +27,7 @@ pub mod live;
 pub mod login;
 pub mod module;
 pub mod net;
+pub mod now;
 pub mod os;
 pub mod parse;
 pub mod peer;

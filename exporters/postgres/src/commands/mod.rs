@@ -13,7 +13,7 @@ use crate::service::Postgres;
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Print what an engineer asks first: who runs, who waits for whom, the longest transactions
-    Now(now::Args),
+    Now(sage_common::now::Args),
     /// Work that is done apart from scrapes, with a role of its own
     Maintain {
         /// What is done

@@ -16,7 +16,7 @@ use crate::service::RedisService;
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Print what an engineer asks first: clients and who waits, memory, slow commands, replication, errors
-    Now(now::Args),
+    Now(sage_common::now::Args),
     /// Print the ACL rule of a user with no more rights than the enabled collectors need
     Grants {
         /// User to make

@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 
 use sage_common::deadline::Deadline;
 use sage_common::error::CollectError;
+use sage_common::now::Problem;
 use sage_common::terminal::plain;
 
-use super::{Blocked, Connections, Deadlocks, Now, Problem, Replication, Server, Session, Standby, deadlock, locks};
+use super::{Blocked, Connections, Deadlocks, Now, Replication, Server, Session, Standby, deadlock, locks};
 use crate::options::Options;
 use crate::session::{GRANT, Pg, Row};
 use crate::sqltext::without_values;
@@ -77,7 +78,7 @@ pub async fn all(session: &Pg, options: &Options, limit: i64, deadline: Deadline
 /// The part, or nothing and the reason.
 pub fn part<T: Default>(part: &'static str, result: Result<T, CollectError>, problems: &mut Vec<Problem>) -> T {
     result.unwrap_or_else(|error| {
-        problems.push(Problem { part, reason: error.kind.to_string(), detail: plain(&error.to_string()) });
+        problems.push(Problem::new(part, &error));
         T::default()
     })
 }

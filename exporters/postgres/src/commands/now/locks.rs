@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use sage_common::deadline::Deadline;
 use sage_common::error::CollectError;
+use sage_common::now::Problem;
 use sage_common::service::Phases;
 use sage_common::terminal::plain;
 
 use super::ask::part;
-use super::{Blocked, Lock, Node, Problem, Session};
+use super::{Blocked, Lock, Node, Session};
 use crate::options::Options;
 use crate::session::{Pg, V14};
 

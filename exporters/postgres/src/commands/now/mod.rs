@@ -8,39 +8,15 @@ mod deadlock;
 mod locks;
 mod show;
 
-use std::time::Duration;
-
-use sage_common::command::{Failure, Setup, say};
-use sage_common::config::Span;
-use sage_common::deadline::Deadline;
+use sage_common::command::{Failure, Setup};
 use sage_common::error::CollectError;
+use sage_common::now::{Args, Problem};
 use sage_common::service::{Phases, TargetOptions as _};
-use sage_common::terminal;
 use serde::Serialize;
 
 use crate::options::Options;
 use crate::service::Postgres;
 use crate::session::Pg;
-
-/// What is asked.
-#[derive(clap::Args, Debug)]
-pub struct Args {
-    /// Target of the configuration file [default: the first]
-    #[arg(long, value_name = "NAME")]
-    target: Option<String>,
-    /// Print JSON instead of tables
-    #[arg(long)]
-    json: bool,
-    /// Most sessions of each kind
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    limit: u32,
-    /// Longest look, the connect with it
-    #[arg(long, value_name = "TIME", default_value = "5s")]
-    timeout: Span,
-}
-
-/// Kept back for taking back what still runs on the server.
-const ENDING: Duration = Duration::from_millis(600);
 
 /// What an engineer asks first. The names are those of `--json` and stay.
 #[derive(Debug, Default, Serialize)]
@@ -169,40 +145,27 @@ struct Session {
     sql: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
-struct Problem {
-    part: &'static str,
-    reason: String,
-    detail: String,
-}
-
 /// Asks and prints.
 pub async fn run(args: Args, setup: &Setup<Postgres>) -> Result<(), Failure> {
     let (_, options) = setup.target(args.target.as_deref())?;
-    let now = look(options, i64::from(args.limit), Deadline::after(args.timeout.0)).await?;
-    if args.json {
-        say(&(serde_json::to_string_pretty(&now).unwrap_or_default() + "\n"));
-    } else {
-        say(&show::text(&now, terminal::width()));
-    }
-    // What is there was said, but somebody should know that it is not all.
-    if now.problems.is_empty() { Ok(()) } else { Err(Failure::Said) }
+    let now = look(options, &args).await?;
+    args.print(&now, &now.problems, show::text)
 }
 
 /// One look, over in time.
-async fn look(options: &Options, limit: i64, deadline: Deadline) -> Result<Now, CollectError> {
+async fn look(options: &Options, args: &Args) -> Result<Now, CollectError> {
     let hang = |what: &str| {
         CollectError::timeout(format!("{what} {}: no answer in time", options.describe()))
             .hint("the server accepts connections but does not answer; look at its load, its log and the network between")
     };
-    let asking = deadline.sooner(ENDING.min(deadline.remaining() / 4));
+    let (deadline, asking) = args.deadlines();
     let session = asking.run(Pg::connect(options, &options.database, &mut Phases::default())).await.map_err(|_| hang("connect to"))??;
     // Nine tenths, so that a slow question ends on the server and the next one can still be asked.
     let told = asking.remaining() / 10 * 9;
     let result = asking
         .run(async {
             session.limit(told).await?;
-            ask::all(&session, options, limit, asking).await
+            ask::all(&session, options, i64::from(args.limit), asking).await
         })
         .await;
     match result {

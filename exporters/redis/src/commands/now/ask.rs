@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sage_common::error::CollectError;
+use sage_common::now::Problem;
 use sage_common::service::TargetOptions as _;
 use sage_common::terminal::{plain, utc};
 
 use super::{
-    Client, Clients, Cluster, ErrorCount, Memory, Node, Now, Owner, Persistence, Problem, Replica, Replication, Server, Slow, SlowCommand,
-    Watched,
+    Client, Clients, Cluster, ErrorCount, Memory, Node, Now, Owner, Persistence, Replica, Replication, Server, Slow, SlowCommand, Watched,
 };
 use crate::collectors::clients::{field, state};
 use crate::collectors::cluster::node;
@@ -46,10 +46,7 @@ pub async fn all(session: &Redis, options: &Options, limit: usize) -> Result<Now
         ..Now::default()
     };
     let mut problems = Vec::new();
-    let mut part = |name: &'static str, error: CollectError| {
-        let hint = error.hint.as_ref().map_or_else(String::new, |hint| format!("; hint: {hint}"));
-        problems.push(Problem { part: name, reason: error.kind.to_string(), detail: plain(&format!("{error}{hint}")) });
-    };
+    let mut part = |name: &'static str, error: CollectError| problems.push(Problem::new(name, &error));
     now.clients = clients(session, &info, limit).await.unwrap_or_else(|e| {
         part("clients", e);
         counted(&info)
