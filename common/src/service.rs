@@ -90,14 +90,24 @@ pub trait Service: Sized + Send + Sync + 'static {
         phases: &mut Phases,
     ) -> impl Future<Output = Result<Self::Session, CollectError>> + Send;
 
-    /// The trivial round trip that proves a warm session alive, and refreshes what may have changed since.
-    fn request(session: &Self::Session, state: &Self::State) -> impl Future<Output = Result<(), CollectError>> + Send;
+    /// The trivial round trip that proves a warm session alive, and refreshes what may have changed since. The default is for
+    /// products of which no session outlives its scrape.
+    fn request(session: &Self::Session, state: &Self::State) -> impl Future<Output = Result<(), CollectError>> + Send {
+        let _ = (session, state);
+        async { Ok(()) }
+    }
 
-    /// Tells the server how long the next request may run and wait for locks.
-    fn limit(session: &Self::Session, time: Duration) -> impl Future<Output = Result<(), CollectError>> + Send;
+    /// Tells the server how long the next request may run and wait for locks; the default is for servers that take no limits.
+    fn limit(session: &Self::Session, time: Duration) -> impl Future<Output = Result<(), CollectError>> + Send {
+        let _ = (session, time);
+        async { Ok(()) }
+    }
 
     /// The members that Database collectors visit; empty where the product has none.
-    fn members(session: &Self::Session) -> impl Future<Output = Result<Vec<String>, CollectError>> + Send;
+    fn members(session: &Self::Session) -> impl Future<Output = Result<Vec<String>, CollectError>> + Send {
+        let _ = session;
+        async { Ok(Vec::new()) }
+    }
 
     /// Puts a session away until the next scrape: what it holds only for the one that has ended is given back. An exporter may
     /// keep a thousand of them.
@@ -106,14 +116,24 @@ pub trait Service: Sized + Send + Sync + 'static {
         std::future::ready(())
     }
 
-    /// True while the session can take another request, also after one has failed.
-    fn usable(session: &Self::Session) -> bool;
+    /// True while the session can take another request, also after one has failed. The default is for those that connect anew
+    /// by themselves.
+    fn usable(session: &Self::Session) -> bool {
+        let _ = session;
+        true
+    }
 
-    /// Ends a session and waits until the server has let go of it.
-    fn close(session: Self::Session) -> impl Future<Output = ()> + Send;
+    /// Ends a session and waits until the server has let go of it; the default is for those that end when they are dropped.
+    fn close(session: Self::Session) -> impl Future<Output = ()> + Send {
+        drop(session);
+        std::future::ready(())
+    }
 
-    /// Cancels what runs on the server, then ends the session. For sessions that were cut off in the middle of a request.
-    fn cancel(session: Self::Session) -> impl Future<Output = ()> + Send;
+    /// Cancels what runs on the server, then ends the session. For sessions that were cut off in the middle of a request; the
+    /// default is for servers where nothing could be cancelled.
+    fn cancel(session: Self::Session) -> impl Future<Output = ()> + Send {
+        Self::close(session)
+    }
 
     /// What `check` should warn of though every part works, such as a role that can do more than it needs.
     fn advise(session: &Self::Session) -> impl Future<Output = Result<Vec<Advice>, CollectError>> + Send {

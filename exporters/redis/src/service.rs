@@ -76,14 +76,6 @@ impl Service for RedisService {
         session.request().await
     }
 
-    async fn limit(_: &Redis, _: Duration) -> Result<(), CollectError> {
-        Ok(()) // Redis has nothing of the kind
-    }
-
-    async fn members(_: &Redis) -> Result<Vec<String>, CollectError> {
-        Ok(Vec::new())
-    }
-
     const WRITES: bool = true;
     const LATE_HINT: &'static str = "the server does not answer: see SLOWLOG, INFO persistence and the load of its machine";
 
@@ -100,11 +92,6 @@ impl Service for RedisService {
     }
 
     async fn close(session: Redis) {
-        session.close().await;
-    }
-
-    async fn cancel(session: Redis) {
-        // Nothing of ours runs for long on the server, and nothing there could be cancelled.
         session.close().await;
     }
 
