@@ -12,6 +12,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion};
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -19,14 +20,20 @@ use tokio_rustls::client::TlsStream;
 use crate::error::{CollectError, ErrorKind};
 
 /// How much of the server's certificate is checked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq, clap::ValueEnum)]
 pub enum Verify {
     /// Chain, dates and name.
     #[default]
+    #[serde(rename = "verify-full")]
+    #[value(name = "verify-full")]
     Full,
     /// Chain and dates, but not the name.
+    #[serde(rename = "verify-ca")]
+    #[value(name = "verify-ca")]
     Chain,
     /// Nothing: the line is encrypted, but the other end may be anybody.
+    #[serde(rename = "insecure")]
+    #[value(name = "insecure")]
     Nothing,
 }
 

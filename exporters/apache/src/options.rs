@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use sage_common::error::Invalid;
-use sage_common::net::page::{Given, PageOptions, Product, TlsMode};
+use sage_common::net::page::{Given, PageOptions, Product};
+use sage_common::net::tls::Verify;
 use url::Url;
 
 /// One server, as the configuration file has it.
@@ -52,7 +53,7 @@ pub struct Flags {
     password_file: Option<PathBuf>,
     /// How the certificate of an https address is checked
     #[arg(long = "apache.tls", value_name = "MODE", global = true, value_enum)]
-    tls: Option<TlsMode>,
+    tls: Option<Verify>,
     /// PEM file of the authorities to trust
     #[arg(long = "apache.tls-ca-file", value_name = "FILE", global = true)]
     tls_ca_file: Option<PathBuf>,

@@ -1,7 +1,6 @@
 //! Apache as a service: one scrape is one connection and its questions.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use sage_common::check::Advice;
 use sage_common::command::NoCommands;
@@ -55,33 +54,8 @@ impl Service for ApacheService {
         Ok(Session::new(PageSession::connect(&target.options, phases).await?))
     }
 
-    async fn request(_: &Session, _: &PageState<Apache>) -> Result<(), CollectError> {
-        Ok(()) // no session outlives its scrape
-    }
-
-    async fn limit(_: &Session, _: Duration) -> Result<(), CollectError> {
-        Ok(()) // the server has nothing of the kind
-    }
-
-    async fn members(_: &Session) -> Result<Vec<String>, CollectError> {
-        Ok(Vec::new())
-    }
-
-    fn usable(_: &Session) -> bool {
-        true // a connection that was cut off is not used again, and the next question opens another
-    }
-
-    async fn close(_: Session) {}
-
-    async fn cancel(_: Session) {}
-
     async fn advise(session: &Session) -> Result<Vec<Advice>, CollectError> {
-        let moved = session.http.was_moved().then(|| Advice {
-            about: "url".to_owned(),
-            found: "the server sends us on to another path".to_owned(),
-            hint: "set url to that path: it saves a request at each scrape".to_owned(),
-        });
-        Ok(moved.into_iter().collect())
+        Ok(session.http.advice())
     }
 
     fn compat(report: &Report, state: &PageState<Apache>, out: &mut Sink) {

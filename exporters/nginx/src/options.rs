@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use sage_common::error::Invalid;
-use sage_common::net::page::{Given, PageOptions, Product, TlsMode};
+use sage_common::net::page::{Given, PageOptions, Product};
+use sage_common::net::tls::Verify;
 
 /// One server, as the configuration file has it.
 pub type Options = PageOptions<Nginx>;
@@ -37,7 +38,7 @@ pub struct Flags {
     password_file: Option<PathBuf>,
     /// How the certificate of an https address is checked
     #[arg(long = "nginx.tls", value_name = "MODE", global = true, value_enum)]
-    tls: Option<TlsMode>,
+    tls: Option<Verify>,
     /// PEM file of the authorities to trust
     #[arg(long = "nginx.ssl-ca-cert", value_name = "FILE", global = true)]
     tls_ca_file: Option<PathBuf>,

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use url::Url;
 
-pub use options::{Given, PageOptions, TlsMode};
+pub use options::{Given, PageOptions};
 pub use session::PageSession;
 
 use crate::error::{CollectError, ErrorKind};

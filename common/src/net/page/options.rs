@@ -39,7 +39,7 @@ pub struct PageOptions<P: Product> {
     #[serde(serialize_with = "names_only")]
     pub headers: BTreeMap<String, String>,
     /// How the certificate is checked where the address is https: insecure, verify-ca, verify-full.
-    pub tls: TlsMode,
+    pub tls: Verify,
     /// PEM file of the authorities to trust instead of the system's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_ca_file: Option<PathBuf>,
@@ -66,19 +66,6 @@ pub struct PageOptions<P: Product> {
     pub product: PhantomData<P>,
 }
 
-/// How the certificate of an https address is checked.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum TlsMode {
-    /// Not at all.
-    Insecure,
-    /// It is of a trusted authority.
-    VerifyCa,
-    /// It is of a trusted authority, for this host.
-    #[default]
-    VerifyFull,
-}
-
 /// Headers may hold a token, so `print-config` shows their names.
 fn names_only<S: Serializer>(headers: &BTreeMap<String, String>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(headers.keys().map(|name| (name, "<hidden>")))
@@ -94,7 +81,7 @@ impl<P: Product> Default for PageOptions<P> {
             password_file: None,
             password: None,
             headers: BTreeMap::new(),
-            tls: TlsMode::default(),
+            tls: Verify::default(),
             tls_ca_file: None,
             tls_cert_file: None,
             tls_key_file: None,
@@ -121,7 +108,7 @@ pub struct Given {
     /// The variable that holds the password, and its value.
     pub password: Option<(&'static str, String)>,
     /// See `PageOptions`.
-    pub tls: Option<TlsMode>,
+    pub tls: Option<Verify>,
     /// See `PageOptions`.
     pub tls_ca_file: Option<PathBuf>,
     /// See `PageOptions`.
@@ -212,12 +199,12 @@ impl<P: Product> PageOptions<P> {
 
     /// The TLS client's options in force.
     pub fn tls(&self) -> TlsOptions {
-        let verify = match self.tls {
-            TlsMode::VerifyFull => Verify::Full,
-            TlsMode::VerifyCa => Verify::Chain,
-            TlsMode::Insecure => Verify::Nothing,
-        };
-        TlsOptions { verify, ca_file: self.tls_ca_file.clone(), cert_file: self.tls_cert_file.clone(), key_file: self.tls_key_file.clone() }
+        TlsOptions {
+            verify: self.tls,
+            ca_file: self.tls_ca_file.clone(),
+            cert_file: self.tls_cert_file.clone(),
+            key_file: self.tls_key_file.clone(),
+        }
     }
 
     /// The password, if there is one: environment, file, systemd credential.

@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 use url::{Host, Position, Url};
 
 use super::{MAX_PAGE, PageOptions, Product, shown};
+use crate::check::Advice;
 use crate::error::{CollectError, ErrorKind, Invalid};
 use crate::net::http::{Answer, Connection, Stream};
 use crate::net::{dial, tls};
@@ -59,9 +60,14 @@ impl<P: Product> PageSession<P> {
         &self.first
     }
 
-    /// True when that answer came from beside the address.
-    pub fn was_moved(&self) -> bool {
-        self.moved.load(Ordering::Relaxed)
+    /// What `check` should warn of though the page was read: it stands beside the address.
+    pub fn advice(&self) -> Vec<Advice> {
+        let moved = self.moved.load(Ordering::Relaxed).then(|| Advice {
+            about: "url".to_owned(),
+            found: "the server sends us on to another path".to_owned(),
+            hint: "set url to that path: it saves a request at each scrape".to_owned(),
+        });
+        moved.into_iter().collect()
     }
 
     /// The address of the status page, for messages.
