@@ -10,7 +10,7 @@ use sage_common::desc::Info;
 use sage_common::error::CollectError;
 use sage_common::put;
 use sage_common::sink::Sink;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::session::{Page, Session};
 
@@ -95,10 +95,6 @@ fn top<K: Ord + Clone>(all: BTreeMap<K, Counters>, limit: usize, other: K) -> Ve
     all
 }
 
-fn zones<'a>(json: &'a Value, name: &str) -> Option<&'a Map<String, Value>> {
-    json.get(name)?.as_object()
-}
-
 impl Collector for Traffic {
     type Session = Session;
     type Options = Options;
@@ -120,7 +116,7 @@ impl Collector for Traffic {
     async fn collect(&self, session: &Session, out: &mut Sink) -> Result<(), CollectError> {
         let Ok(Page::Traffic(json)) = session.page() else { return Ok(()) };
         // The zone `*` is the sum of the others.
-        let hosts = zones(json, "serverZones").into_iter().flatten().filter(|(host, _)| *host != "*");
+        let hosts = json.get("serverZones").and_then(Value::as_object).into_iter().flatten().filter(|(host, _)| *host != "*");
         let hosts = hosts.map(|(host, zone)| (host.clone(), Counters::read(zone, "requestMsecCounter"))).collect();
         for (host, counters) in top(hosts, self.options.top_hosts, "_other".to_owned()) {
             for (code, count) in CODES.iter().zip(counters.codes) {
@@ -131,7 +127,7 @@ impl Collector for Traffic {
             put!(out, SECONDS { host } = counters.seconds);
         }
         let mut servers = BTreeMap::new();
-        for (upstream, zone) in zones(json, "upstreamZones").into_iter().flatten() {
+        for (upstream, zone) in json.get("upstreamZones").and_then(Value::as_object).into_iter().flatten() {
             for server in zone.as_array().into_iter().flatten() {
                 let name = server.get("server").and_then(Value::as_str).unwrap_or_default();
                 servers.insert((upstream.clone(), name.to_owned()), Counters::read(server, "responseMsecCounter"));
