@@ -11,7 +11,7 @@ use sage_common::error::CollectError;
 use sage_common::put;
 use sage_common::sink::Sink;
 
-use super::ranked::TopOptions;
+use super::ranked::{TopOptions, columns};
 use crate::session::Pg;
 
 sage_common::metrics! {
@@ -102,11 +102,9 @@ impl Collector for Indexes {
                 continue;
             }
             put!(out, VALID { datname, schemaname, relname, indexrelname } = valid);
-            put!(out, SCANS { datname, schemaname, relname, indexrelname } = row.get::<Option<i64>>(6)?);
-            put!(out, TUP_READ { datname, schemaname, relname, indexrelname } = row.get::<Option<i64>>(7)?);
-            put!(out, TUP_FETCH { datname, schemaname, relname, indexrelname } = row.get::<Option<i64>>(8)?);
-            put!(out, BLKS_READ { datname, schemaname, relname, indexrelname } = row.get::<Option<i64>>(9)?);
-            put!(out, BLKS_HIT { datname, schemaname, relname, indexrelname } = row.get::<Option<i64>>(10)?);
+            columns!(out, row, { datname, schemaname, relname, indexrelname }, i64 {
+                SCANS = 6, TUP_READ = 7, TUP_FETCH = 8, BLKS_READ = 9, BLKS_HIT = 10,
+            });
             out.rank(bytes);
         }
         Ok(())

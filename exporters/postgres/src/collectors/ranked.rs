@@ -32,3 +32,12 @@ WITH indexes AS (
     };
 }
 pub(super) use ranked;
+
+/// Writes a column of the row for each family, all with the same labels: `columns!(out, row, { datname }, i64 { SCANS = 4 })`.
+/// NULL writes no sample.
+macro_rules! columns {
+    ($out:ident, $row:ident, $labels:tt, $type:ty { $($metric:ident = $column:literal),* $(,)? }) => {
+        $(sage_common::put!($out, $metric $labels = $row.get::<Option<$type>>($column)?);)*
+    };
+}
+pub(super) use columns;

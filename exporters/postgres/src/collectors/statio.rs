@@ -6,10 +6,9 @@
 use sage_common::collector::{Collector, Scope};
 use sage_common::desc::Info;
 use sage_common::error::CollectError;
-use sage_common::put;
 use sage_common::sink::Sink;
 
-use super::ranked::{TopOptions, ranked};
+use super::ranked::{TopOptions, columns, ranked};
 use crate::session::Pg;
 
 sage_common::metrics! {
@@ -67,14 +66,9 @@ impl Collector for Statio {
         out.keep_heaviest(self.top.into());
         for row in session.rows_with(SQL, &[&i64::from(self.top)]).await? {
             let (datname, schemaname, relname): (&str, &str, &str) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            put!(out, HEAP_READ { datname, schemaname, relname } = row.get::<Option<i64>>(4)?);
-            put!(out, HEAP_HIT { datname, schemaname, relname } = row.get::<Option<i64>>(5)?);
-            put!(out, IDX_READ { datname, schemaname, relname } = row.get::<Option<i64>>(6)?);
-            put!(out, IDX_HIT { datname, schemaname, relname } = row.get::<Option<i64>>(7)?);
-            put!(out, TOAST_READ { datname, schemaname, relname } = row.get::<Option<i64>>(8)?);
-            put!(out, TOAST_HIT { datname, schemaname, relname } = row.get::<Option<i64>>(9)?);
-            put!(out, TIDX_READ { datname, schemaname, relname } = row.get::<Option<i64>>(10)?);
-            put!(out, TIDX_HIT { datname, schemaname, relname } = row.get::<Option<i64>>(11)?);
+            columns!(out, row, { datname, schemaname, relname }, i64 {
+                HEAP_READ = 4, HEAP_HIT = 5, IDX_READ = 6, IDX_HIT = 7, TOAST_READ = 8, TOAST_HIT = 9, TIDX_READ = 10, TIDX_HIT = 11,
+            });
             out.rank(row.get(3)?);
         }
         Ok(())

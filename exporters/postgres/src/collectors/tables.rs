@@ -1,9 +1,8 @@
 //! Number of tables, and the largest of the instance with their rows, size and statistics.
 //!
-//! From pg_class, pg_index and the pg_stat_get_*() functions, all versions, database by database on the timer. No table is
-//! opened and no lock on one is taken, so a lock held by others cannot stop this: sizes are those of the last VACUUM or
-//! ANALYZE (relpages), rows are the server's live estimate. Only the `top` largest of all databases have series of their
-//! own; the rest of each database is one line, `_other`.
+//! From pg_class, pg_index and pg_stat_get_*(), all versions, database by database on the timer. No table is opened or locked, so
+//! locks of others cannot stop this: sizes are those of the last VACUUM or ANALYZE (relpages), rows the live estimate. Only the
+//! `top` largest of all databases have series of their own; the rest of each database is one line, `_other`.
 
 use sage_common::collector::{Collector, Scope};
 use sage_common::desc::Info;
@@ -11,7 +10,7 @@ use sage_common::error::CollectError;
 use sage_common::put;
 use sage_common::sink::Sink;
 
-use super::ranked::{TopOptions, ranked};
+use super::ranked::{TopOptions, columns, ranked};
 use crate::session::{Pg, Row};
 
 sage_common::metrics! {
@@ -86,8 +85,7 @@ SELECT current_database()::text, (SELECT nspname::text FROM pg_namespace n WHERE
 FROM ranked r WHERE place <= $1
 UNION ALL
 SELECT current_database()::text, NULL, '_other', count(*), coalesce(sum(bytes), 0), coalesce(sum(reltuples), 0),
-       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM ranked WHERE place > $1"
 );
 
@@ -115,15 +113,16 @@ impl Collector for Tables {
             count += row.get::<i64>(3)?;
             match row.get::<Option<String>>(1)? {
                 Some(schema) => {
+                    write_size(&row, &schema, out)?;
                     write_table(&row, &schema, out)?;
                     out.rank(row.get(4)?);
                 }
+                None if count == 0 => {}
                 // Its line is there even when nothing is left out here: other databases may have larger tables.
-                None if count > 0 => {
+                None => {
                     write_size(&row, "", out)?;
                     out.rest();
                 }
-                None => {}
             }
             database = row.get(0)?;
         }
@@ -134,35 +133,18 @@ impl Collector for Tables {
 
 fn write_size(row: &Row, schemaname: &str, out: &mut Sink) -> Result<(), CollectError> {
     let (datname, relname): (&str, &str) = (row.get(0)?, row.get(2)?);
-    put!(out, SIZE { datname, schemaname, relname } = row.get::<f64>(4)?);
-    put!(out, ROWS { datname, schemaname, relname } = row.get::<f64>(5)?);
+    columns!(out, row, { datname, schemaname, relname }, f64 { SIZE = 4, ROWS = 5 });
     Ok(())
 }
 
 fn write_table(row: &Row, schemaname: &str, out: &mut Sink) -> Result<(), CollectError> {
-    write_size(row, schemaname, out)?;
     let (datname, relname): (&str, &str) = (row.get(0)?, row.get(2)?);
-    put!(out, HEAP_SIZE { datname, schemaname, relname } = row.get::<f64>(6)?);
-    put!(out, INDEX_SIZE { datname, schemaname, relname } = row.get::<f64>(7)?);
-    put!(out, LIVE { datname, schemaname, relname } = row.get::<i64>(8)?);
-    put!(out, DEAD { datname, schemaname, relname } = row.get::<i64>(9)?);
-    put!(out, CHANGED { datname, schemaname, relname } = row.get::<i64>(10)?);
-    put!(out, INSERTED_SINCE { datname, schemaname, relname } = row.get::<i64>(11)?);
-    put!(out, SEQ_SCAN { datname, schemaname, relname } = row.get::<i64>(12)?);
-    put!(out, SEQ_TUP_READ { datname, schemaname, relname } = row.get::<i64>(13)?);
-    put!(out, IDX_SCAN { datname, schemaname, relname } = row.get::<Option<i64>>(14)?);
-    put!(out, IDX_TUP_FETCH { datname, schemaname, relname } = row.get::<Option<i64>>(15)?);
-    put!(out, INSERTED { datname, schemaname, relname } = row.get::<i64>(16)?);
-    put!(out, UPDATED { datname, schemaname, relname } = row.get::<i64>(17)?);
-    put!(out, HOT_UPDATED { datname, schemaname, relname } = row.get::<i64>(18)?);
-    put!(out, DELETED { datname, schemaname, relname } = row.get::<i64>(19)?);
-    put!(out, VACUUMS { datname, schemaname, relname } = row.get::<i64>(20)?);
-    put!(out, AUTOVACUUMS { datname, schemaname, relname } = row.get::<i64>(21)?);
-    put!(out, ANALYZES { datname, schemaname, relname } = row.get::<i64>(22)?);
-    put!(out, AUTOANALYZES { datname, schemaname, relname } = row.get::<i64>(23)?);
-    put!(out, LAST_VACUUM { datname, schemaname, relname } = row.get::<Option<f64>>(24)?);
-    put!(out, LAST_AUTOVACUUM { datname, schemaname, relname } = row.get::<Option<f64>>(25)?);
-    put!(out, LAST_ANALYZE { datname, schemaname, relname } = row.get::<Option<f64>>(26)?);
-    put!(out, LAST_AUTOANALYZE { datname, schemaname, relname } = row.get::<Option<f64>>(27)?);
+    columns!(out, row, { datname, schemaname, relname }, i64 {
+        LIVE = 8, DEAD = 9, CHANGED = 10, INSERTED_SINCE = 11, SEQ_SCAN = 12, SEQ_TUP_READ = 13, IDX_SCAN = 14, IDX_TUP_FETCH = 15,
+        INSERTED = 16, UPDATED = 17, HOT_UPDATED = 18, DELETED = 19, VACUUMS = 20, AUTOVACUUMS = 21, ANALYZES = 22, AUTOANALYZES = 23,
+    });
+    columns!(out, row, { datname, schemaname, relname }, f64 {
+        HEAP_SIZE = 6, INDEX_SIZE = 7, LAST_VACUUM = 24, LAST_AUTOVACUUM = 25, LAST_ANALYZE = 26, LAST_AUTOANALYZE = 27,
+    });
     Ok(())
 }
