@@ -5,23 +5,24 @@
 //! by others, so lines, reads and memory are bounded.
 
 use std::borrow::Cow;
-use std::fs::{self, File, Metadata};
+use std::fs;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::mem;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+mod open;
 mod window;
 
 pub use window::Window;
+
+use open::{MARK, Open};
 
 /// A line beyond this many bytes is cut there.
 const MAX_LINE: usize = 64 << 10;
 /// One poll reads at most about this many bytes, so that a backlog cannot hold up its task.
 const MAX_POLL: usize = 1 << 20;
 const BUFFER: usize = 64 << 10;
-/// So many bytes before the offset, and at the file's beginning, are read again to see that it is still what we read.
-const MARK: usize = 48;
 
 /// Whether the path can be read now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,65 +95,6 @@ pub struct Tail {
     new_file: bool,
     cut: u64,
     buffer: Vec<u8>,
-}
-
-#[derive(Debug)]
-struct Open {
-    file: File,
-    #[cfg(not(unix))]
-    path: PathBuf,
-    offset: u64,
-    /// The last bytes before the offset.
-    mark: Vec<u8>,
-    /// The first bytes of the file, none of them behind the offset.
-    head: Vec<u8>,
-    /// When the file was written last, as of the time when all of it had been read.
-    modified: Option<SystemTime>,
-}
-
-impl Open {
-    /// Opens a regular file: opening a pipe would wait for its writer.
-    fn new(path: &Path) -> io::Result<Self> {
-        if !fs::metadata(path)?.is_file() {
-            return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
-        }
-        Ok(Self {
-            file: File::open(path)?,
-            #[cfg(not(unix))]
-            path: path.to_owned(),
-            offset: 0,
-            mark: Vec::new(),
-            head: Vec::new(),
-            modified: None,
-        })
-    }
-
-    /// The first bytes of the file, as many as are read again and lie before `end`.
-    fn read_head(&mut self, end: u64) -> io::Result<Vec<u8>> {
-        let mut head = Vec::new();
-        self.file.seek(SeekFrom::Start(0))?;
-        self.file.by_ref().take(end.min(MARK as u64)).read_to_end(&mut head)?;
-        Ok(head)
-    }
-
-    /// Whether the file is still the one found under the path.
-    #[cfg(unix)]
-    fn is(&self, _path: &Path, found: &Metadata) -> io::Result<bool> {
-        use std::os::unix::fs::MetadataExt;
-        // As long as we hold the file open, its inode is not given to another one.
-        let own = self.file.metadata()?;
-        Ok((own.dev(), own.ino()) == (found.dev(), found.ino()))
-    }
-
-    /// Whether the file is still the one found under the path.
-    #[cfg(not(unix))]
-    fn is(&self, path: &Path, found: &Metadata) -> io::Result<bool> {
-        // No stable identity to be had, and a new file may inherit the time of creation of one just renamed. But the
-        // same file cannot be shorter than what we read of it, nor longer than it is a moment later.
-        let own = self.file.metadata()?;
-        let created = own.created().ok() == found.created().ok();
-        Ok(self.path == path && created && (self.offset..=own.len()).contains(&found.len()))
-    }
 }
 
 impl Tail {
@@ -278,19 +220,11 @@ impl Tail {
 
     /// Opens the path while no file is open.
     fn first(&mut self) -> bool {
-        let opened = Open::new(&self.path).and_then(|mut open| {
-            if !self.from_start {
-                let len = open.file.metadata()?.len();
-                open.file.seek(SeekFrom::Start(len.saturating_sub(MARK as u64)))?;
-                let count = open.file.by_ref().take(MARK as u64).read_to_end(&mut open.mark)?;
-                open.offset = len.saturating_sub(MARK as u64) + count as u64;
-                // Half a line would be no line: its beginning was written before we came.
-                self.skip = open.mark.last().is_some_and(|last| *last != b'\n');
-            }
-            Ok(open)
-        });
+        let opened = if self.from_start { Open::new(&self.path) } else { Open::at_end(&self.path) };
         match opened {
             Ok(open) => {
+                // Half a line would be no line: its beginning was written before we came.
+                self.skip = open.mark.last().is_some_and(|last| *last != b'\n');
                 self.new_file = open.offset == 0;
                 self.open = Some(open);
                 self.from_start = true;
@@ -467,6 +401,9 @@ impl Tail {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::time::SystemTime;
+
     use super::*;
     use std::fs::OpenOptions;
     use std::io::Write;
