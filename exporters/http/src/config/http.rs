@@ -10,9 +10,9 @@ use sage_common::config::unknown;
 use sage_common::error::Invalid;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::refused;
 use super::tls::TlsConfig;
 use super::types::{IpProtocol, Pattern, Size, length_only};
+use super::{Section, refused};
 
 /// How the http prober asks, and which answers it takes.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -201,21 +201,23 @@ fn refuse(message: impl Into<String>, hint: &str) -> Result<(), Invalid> {
     Err(Invalid::new(message).hint(hint))
 }
 
-impl HttpConfig {
-    /// Whether redirects are followed, in either spelling.
-    pub fn follows(&self) -> bool {
-        self.follow_redirects.or(self.no_follow_redirects.map(|no| !no)).unwrap_or(true)
-    }
-
-    /// Refuses settings that make no sense.
-    ///
-    /// # Errors
-    /// What is wrong and what to write instead.
-    pub fn validate(&self) -> Result<(), Invalid> {
+impl Section for HttpConfig {
+    fn validate(&self) -> Result<(), Invalid> {
         self.validate_request()?;
         self.validate_credentials()?;
         self.validate_answer()?;
         self.tls_config.validate()
+    }
+
+    fn prefer_ip4(&mut self) {
+        self.preferred_ip_protocol = IpProtocol::Ip4;
+    }
+}
+
+impl HttpConfig {
+    /// Whether redirects are followed, in either spelling.
+    pub fn follows(&self) -> bool {
+        self.follow_redirects.or(self.no_follow_redirects.map(|no| !no)).unwrap_or(true)
     }
 
     fn validate_request(&self) -> Result<(), Invalid> {

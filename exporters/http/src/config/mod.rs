@@ -1,4 +1,6 @@
-//! The modules of a blackbox.yml: every documented key of the http and tcp probers is honoured, or refused by name.
+//! The modules of a blackbox.yml: every documented key of the probers that are here is honoured, or refused by name.
+//!
+//! A prober has a section of its own name: a line below, a file of settings, and a line in `probes::PROBERS`.
 
 pub mod http;
 pub mod refused;
@@ -13,63 +15,78 @@ use sage_common::error::Invalid;
 use serde::{Deserialize, Serialize};
 
 use crate::probes::Kind;
-use http::HttpConfig;
-use tcp::TcpConfig;
-use types::IpProtocol;
 
-/// One named way of probing.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "the keys that are refused hold nothing")]
-pub struct ModuleConfig {
-    /// Which prober asks.
-    pub prober: Kind,
-    /// Longest probe, whatever the scraper allows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timeout: Option<Span>,
+/// Settings of one prober.
+pub trait Section: Default {
+    /// Refuses settings that make no sense.
+    ///
+    /// # Errors
+    /// What is wrong and what to write instead.
+    fn validate(&self) -> Result<(), Invalid>;
+
+    /// Asks IPv4 first, as the modules do that there are without a file of settings: nobody asked for IPv6.
+    fn prefer_ip4(&mut self);
+}
+
+/// Declares `ModuleConfig`: the sections of the probers, then those that are refused by name.
+macro_rules! sections {
+    ($($(#[$doc:meta])* $name:ident: $settings:ty,)* $(; $refused:ident refused $refusal:literal)* $(;)?) => {
+        /// One named way of probing.
+        #[derive(Clone, Debug, Deserialize, Serialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct ModuleConfig {
+            /// Which prober asks.
+            pub prober: Kind,
+            /// Longest probe, whatever the scraper allows.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub timeout: Option<Span>,
+            $(
+                $(#[$doc])*
+                #[serde(default, skip_serializing_if = "Option::is_none")]
+                pub $name: Option<$settings>,
+            )*
+            $(
+                #[expect(dead_code, reason = "a key that is refused holds nothing")]
+                #[serde(default, skip_serializing, deserialize_with = $refusal)]
+                $refused: (),
+            )*
+        }
+
+        impl ModuleConfig {
+            /// A module with all defaults, but IPv4 first.
+            pub fn plain(name: &str) -> Option<Self> {
+                let mut module = Self { prober: Kind::find(name)?, timeout: None, $($name: None,)* $($refused: (),)* };
+                $(
+                    if name == stringify!($name) {
+                        let mut settings = <$settings>::default();
+                        settings.prefer_ip4();
+                        module.$name = Some(settings);
+                    }
+                )*
+                Some(module)
+            }
+
+            /// The sections that are given, each with what is wrong with it.
+            fn given(&self) -> impl Iterator<Item = (&'static str, Result<(), Invalid>)> {
+                [$((stringify!($name), self.$name.as_ref().map(Section::validate)),)*].into_iter().filter_map(|(n, v)| Some((n, v?)))
+            }
+        }
+    };
+}
+
+sections! {
     /// How the http prober asks.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub http: Option<HttpConfig>,
+    http: http::HttpConfig,
     /// How the tcp prober asks.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tcp: Option<TcpConfig>,
-    #[serde(default, skip_serializing, deserialize_with = "refused::dns")]
-    dns: (),
-    #[serde(default, skip_serializing, deserialize_with = "refused::icmp")]
-    icmp: (),
-    #[serde(default, skip_serializing, deserialize_with = "refused::grpc")]
-    grpc: (),
-    #[serde(default, skip_serializing, deserialize_with = "refused::unix")]
-    unix: (),
-    #[serde(default, skip_serializing, deserialize_with = "refused::websocket")]
-    websocket: (),
+    tcp: tcp::TcpConfig,
+    ; dns refused "refused::dns"
+    ; icmp refused "refused::icmp"
+    ; grpc refused "refused::grpc"
+    ; unix refused "refused::unix"
+    ; websocket refused "refused::websocket"
 }
 
 impl ModuleConfig {
-    /// A module with all defaults, but IPv4 first: without a file of settings nobody asked for IPv6.
-    pub fn plain(name: &str) -> Option<Self> {
-        let mut module = Self {
-            prober: Kind::find(name)?,
-            timeout: None,
-            http: Some(HttpConfig::default()),
-            tcp: Some(TcpConfig::default()),
-            dns: (),
-            icmp: (),
-            grpc: (),
-            unix: (),
-            websocket: (),
-        };
-        module.http = module.http.filter(|_| name == "http").map(|mut http| {
-            http.preferred_ip_protocol = IpProtocol::Ip4;
-            http
-        });
-        module.tcp = module.tcp.filter(|_| name == "tcp").map(|mut tcp| {
-            tcp.preferred_ip_protocol = IpProtocol::Ip4;
-            tcp
-        });
-        Some(module)
-    }
-
     /// Refuses settings that make no sense.
     ///
     /// # Errors
@@ -79,19 +96,11 @@ impl ModuleConfig {
             return Err(Invalid::new("timeout must be greater than 0").hint("write `timeout: 5s`"));
         }
         let name = self.prober.name();
-        for (section, given) in [("http", self.http.is_some()), ("tcp", self.tcp.is_some())] {
-            if given && section != name {
-                return Err(Invalid::new(format!("the prober is {name}, but there are settings for {section}"))
-                    .hint(format!("write `prober: {section}`, or remove `{section}:`")));
-            }
+        if let Some((section, _)) = self.given().find(|(section, _)| *section != name) {
+            return Err(Invalid::new(format!("the prober is {name}, but there are settings for {section}"))
+                .hint(format!("write `prober: {section}`, or remove `{section}:`")));
         }
-        if let Some(http) = &self.http {
-            http.validate()?;
-        }
-        if let Some(tcp) = &self.tcp {
-            tcp.validate()?;
-        }
-        Ok(())
+        self.given().try_for_each(|(_, wrong)| wrong)
     }
 }
 
@@ -101,6 +110,7 @@ mod refusals;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::types::IpProtocol;
 
     #[test]
     fn the_plain_modules_are_valid_and_ask_ipv4_first() {

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use sage_common::error::Invalid;
 use serde::{Deserialize, Serialize};
 
-use super::refused;
 use super::tls::TlsConfig;
 use super::types::{IpProtocol, Pattern, length_only};
+use super::{Section, refused};
 
 /// How the tcp prober asks.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -59,16 +59,16 @@ impl Default for TcpConfig {
     }
 }
 
-impl TcpConfig {
-    /// Refuses settings that make no sense.
-    ///
-    /// # Errors
-    /// What is wrong and what to write instead.
-    pub fn validate(&self) -> Result<(), Invalid> {
+impl Section for TcpConfig {
+    fn validate(&self) -> Result<(), Invalid> {
         let handshakes = usize::from(self.tls) + self.query_response.iter().filter(|step| step.starttls).count();
         if handshakes > 1 {
             return Err(Invalid::new("TLS begins more than once").hint("write either `tls: true` or one step with `starttls: true`"));
         }
         self.tls_config.validate()
+    }
+
+    fn prefer_ip4(&mut self) {
+        self.preferred_ip_protocol = IpProtocol::Ip4;
     }
 }
