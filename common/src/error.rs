@@ -83,13 +83,15 @@ pub struct CollectError {
     pub context: String,
     /// What the operator can run or change.
     pub hint: Option<String>,
+    /// A finer reason of a closed set, where somebody knows it.
+    pub detail: Option<&'static str>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl CollectError {
     /// An error with a reason and what we were doing.
     pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
-        Self { kind, context: context.into(), hint: None, source: None }
+        Self { kind, context: context.into(), hint: None, detail: None, source: None }
     }
 
     /// Adds the cause.
@@ -106,10 +108,17 @@ impl CollectError {
         self
     }
 
+    /// Adds a finer reason.
+    #[must_use]
+    pub const fn detail(mut self, detail: &'static str) -> Self {
+        self.detail = Some(detail);
+        self
+    }
+
     /// The same error once more, for another one whom it meets; of its causes the text stays.
     #[must_use]
     pub fn again(&self) -> Self {
-        Self { hint: self.hint.clone(), ..Self::new(self.kind, self.to_string()) }
+        Self { hint: self.hint.clone(), detail: self.detail, ..Self::new(self.kind, self.to_string()) }
     }
 
     /// No answer within the time that was left.

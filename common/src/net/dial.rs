@@ -5,20 +5,29 @@ use std::net::{IpAddr, SocketAddr};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::error::{CollectError, ErrorKind};
+use crate::os::names::{self, Unresolved};
 
 /// Addresses of a host, in the resolver's order.
 ///
 /// # Errors
-/// `Resolve` when the name has no address or the resolver does not answer.
+/// `Resolve` when the name has no address (in detail `dns_nxdomain`) or the resolver does not answer (`dns_failed`).
 pub async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, CollectError> {
     let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
     let failed = || {
         CollectError::new(ErrorKind::Resolve, format!("resolve {bare}"))
             .hint(format!("ask the resolver of this machine: getent hosts {bare}"))
     };
-    let found = tokio::net::lookup_host((bare, port)).await.map_err(|e| failed().caused_by(e))?;
-    let addresses: Vec<_> = found.collect();
-    if addresses.is_empty() { Err(failed()) } else { Ok(addresses) }
+    if let Ok(literal) = bare.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(literal, port)]);
+    }
+    let name = bare.to_owned();
+    let found = tokio::task::spawn_blocking(move || names::lookup(&name, port)).await;
+    match found.map_err(|e| failed().detail("dns_failed").caused_by(e))? {
+        Ok(addresses) if !addresses.is_empty() => Ok(addresses),
+        Ok(_) => Err(failed().detail("dns_nxdomain")),
+        Err(Unresolved::NoSuchName(e)) => Err(failed().detail("dns_nxdomain").caused_by(e)),
+        Err(Unresolved::Failed(e)) => Err(failed().detail("dns_failed").caused_by(e)),
+    }
 }
 
 /// Connects to the first of `addresses` that answers.

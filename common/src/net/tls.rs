@@ -53,12 +53,23 @@ pub struct TlsOptions {
 /// The certificates that a server showed, kept also when the check refused them: what is wrong with a certificate is
 /// best told by the certificate itself.
 #[derive(Debug, Default)]
-pub struct Shown(Mutex<Vec<CertificateDer<'static>>>);
+pub struct Shown(Mutex<Record>);
+
+#[derive(Debug, Default)]
+struct Record {
+    chain: Vec<CertificateDer<'static>>,
+    accepted: bool,
+}
 
 impl Shown {
     /// The chain of the last handshake, the server's own certificate first; empty when none came.
     pub fn chain(&self) -> Vec<CertificateDer<'static>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).chain.clone()
+    }
+
+    /// Whether the check let it pass; also where the handshake failed later.
+    pub fn accepted(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).accepted
     }
 }
 
@@ -223,8 +234,10 @@ impl ServerCertVerifier for Recording {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let chain = std::iter::once(end_entity).chain(intermediates);
-        *self.shown.0.lock().unwrap_or_else(PoisonError::into_inner) = chain.map(|c| c.clone().into_owned()).collect();
-        self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        let chain = chain.map(|c| c.clone().into_owned()).collect();
+        let verdict = self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        *self.shown.0.lock().unwrap_or_else(PoisonError::into_inner) = Record { chain, accepted: verdict.is_ok() };
+        verdict
     }
 
     fn verify_tls12_signature(

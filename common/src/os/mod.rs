@@ -4,5 +4,6 @@ pub mod activation;
 pub mod files;
 pub mod host;
 pub mod listening;
+pub mod names;
 pub mod notify;
 pub mod signal;

@@ -5,10 +5,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use sage_common::error::{CollectError, ErrorKind};
+use sage_common::error::CollectError;
 
 use crate::config::types::IpProtocol;
-use crate::probes::reason;
+use crate::reason::Reason;
 
 /// Metadata services outside of the link-local networks: Alibaba, Oracle, Azure's agent.
 const METADATA_V4: [Ipv4Addr; 3] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(192, 0, 0, 192), Ipv4Addr::new(168, 63, 129, 16)];
@@ -50,12 +50,13 @@ pub fn choose(host: &str, found: &[SocketAddr], preferred: IpProtocol, fallback:
     let other = found.first().filter(|_| fallback);
     let chosen = found.iter().find(wanted).or(other).copied().ok_or_else(|| {
         let family = if preferred == IpProtocol::Ip4 { "IPv4" } else { "IPv6" };
-        CollectError::new(ErrorKind::Resolve, format!("{host} has no {family} address"))
+        Reason::NO_FAMILY
+            .error(format!("{host} has no {family} address"))
             .hint("write `ip_protocol_fallback: true` to take the other family")
     })?;
     if is_forbidden(chosen.ip()) {
         let text = format!("{host} is {}: link-local and metadata addresses are never probed", chosen.ip());
-        return Err(CollectError::new(reason::FORBIDDEN, text));
+        return Err(Reason::FORBIDDEN.error(text));
     }
     Ok(chosen)
 }
@@ -76,6 +77,8 @@ pub fn hash(ip: IpAddr) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use sage_common::error::ErrorKind;
+
     use super::*;
 
     #[test]
@@ -110,7 +113,7 @@ mod tests {
         let none = choose("x", &[four], IpProtocol::Ip6, false).unwrap_err();
         assert_eq!((none.kind, none.context.as_str()), (ErrorKind::Resolve, "x has no IPv6 address"));
         let bad = choose("x", &["169.254.169.254:80".parse().unwrap()], IpProtocol::Ip4, true).unwrap_err();
-        assert_eq!(bad.kind, reason::FORBIDDEN);
+        assert_eq!(Reason::of(&bad), Reason::FORBIDDEN);
     }
 
     #[test]

@@ -8,14 +8,46 @@ use sage_common::put;
 use sage_common::sink::Sink;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
-use crate::metrics::{SSL_CHAIN_EXPIRY, SSL_CHAIN_INFO, SSL_EARLIEST_EXPIRY};
+use crate::metrics::{CERT_NOT_AFTER, SSL_CHAIN_EXPIRY, SSL_CHAIN_INFO, SSL_EARLIEST_EXPIRY};
 
-/// Writes the series of a chain, the server's own certificate first. `verified` says whether the check accepted it.
-pub fn write(chain: &[CertificateDer<'_>], verified: bool, out: &mut Sink) {
+/// Ends of validity by place in the chain, Unix time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ends {
+    /// The server's own certificate.
+    pub leaf: Option<i64>,
+    /// The earliest of those between.
+    pub intermediate: Option<i64>,
+    /// An authority that vouches for itself; servers need not show it.
+    pub root: Option<i64>,
+}
+
+impl Ends {
+    fn of(shown: &[X509Certificate<'_>]) -> Self {
+        let own = |c: &&X509Certificate<'_>| c.subject() == c.issuer();
+        let above = shown.get(1..).unwrap_or_default();
+        Self {
+            leaf: shown.first().map(ends),
+            intermediate: above.iter().filter(|c| !own(c)).map(ends).min(),
+            root: above.iter().filter(own).map(ends).min(),
+        }
+    }
+
+    /// Writes a series for each that is there.
+    pub fn write(&self, out: &mut Sink) {
+        put!(out, CERT_NOT_AFTER { position: "leaf" } = self.leaf);
+        put!(out, CERT_NOT_AFTER { position: "intermediate" } = self.intermediate);
+        put!(out, CERT_NOT_AFTER { position: "root" } = self.root);
+    }
+}
+
+/// Writes the series of a chain, the server's own certificate first, and tells its ends. `verified` says whether the check
+/// accepted it.
+pub fn write(chain: &[CertificateDer<'_>], verified: bool, out: &mut Sink) -> Ends {
     let parsed: Vec<_> = chain.iter().filter_map(|der| X509Certificate::from_der(der).ok()).map(|(_, c)| c).collect();
     put!(out, SSL_EARLIEST_EXPIRY {} = parsed.iter().map(ends).min());
+    let ends = Ends::of(&parsed);
     if !verified {
-        return;
+        return ends;
     }
     put!(out, SSL_CHAIN_EXPIRY {} = chain_end(&parsed));
     if let (Some(der), Some(own)) = (chain.first(), parsed.first()) {
@@ -30,6 +62,7 @@ pub fn write(chain: &[CertificateDer<'_>], verified: bool, out: &mut Sink) {
             } = 1
         );
     }
+    ends
 }
 
 fn ends(certificate: &X509Certificate<'_>) -> i64 {

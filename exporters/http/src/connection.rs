@@ -17,16 +17,21 @@ use tokio::time::Instant;
 use url::Host;
 
 use crate::config::types::IpProtocol;
-use crate::metrics::{DNS_LOOKUP, IP_ADDR_HASH, IP_PROTOCOL, TLS_CIPHER, TLS_VERSION};
-use crate::{address, certificate};
+use crate::metrics::{CERT_AGE, DNS_LOOKUP, IP_ADDR_HASH, IP_PROTOCOL, PHASE, TLS_CIPHER, TLS_VERIFY_OK, TLS_VERSION};
+use crate::reason::Reason;
+use crate::{address, certificate, known};
 
 /// A part of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// The resolver is asked.
     Resolve,
-    /// The connection is made.
+    /// The connection is made, to the proxy where there is one.
     Connect,
+    /// The TLS handshake with the proxy.
+    ProxyTls,
+    /// The proxy is asked for the way on.
+    ProxyConnect,
     /// The TLS handshake.
     Tls,
     /// From the request to the answer's head.
@@ -36,17 +41,29 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// All of them, in order.
-    pub const ALL: [Self; 5] = [Self::Resolve, Self::Connect, Self::Tls, Self::Processing, Self::Transfer];
-
     /// The label value.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Resolve => "resolve",
             Self::Connect => "connect",
+            Self::ProxyTls => "proxy_tls",
+            Self::ProxyConnect => "proxy_connect",
             Self::Tls => "tls",
-            Self::Processing => "processing",
+            Self::Processing => "first_byte",
             Self::Transfer => "transfer",
+        }
+    }
+
+    /// Why a probe failed whose time ran out in this phase.
+    const fn timeout(self) -> (Reason, &'static str) {
+        match self {
+            Self::Resolve => (Reason::DNS_TIMEOUT, "the resolver did not answer in time"),
+            Self::Connect => (Reason::CONNECT_TIMEOUT, "the connection was not made in time"),
+            Self::ProxyTls => (Reason::PROXY_TIMEOUT, "the TLS handshake with the proxy did not end in time"),
+            Self::ProxyConnect => (Reason::PROXY_TIMEOUT, "the proxy made no connection in time"),
+            Self::Tls => (Reason::TLS_TIMEOUT, "the TLS handshake did not end in time"),
+            Self::Processing => (Reason::FIRST_BYTE_TIMEOUT, "no answer in time"),
+            Self::Transfer => (Reason::BODY_TIMEOUT, "the answer did not end in time"),
         }
     }
 }
@@ -79,14 +96,8 @@ impl Clock {
 
     /// The error of a probe whose time ran out now.
     pub fn timeout(&self) -> CollectError {
-        CollectError::timeout(match self.running {
-            Some((Phase::Resolve, _)) => "the resolver did not answer in time",
-            Some((Phase::Connect, _)) => "the connection was not made in time",
-            Some((Phase::Tls, _)) => "the TLS handshake did not end in time",
-            Some((Phase::Processing, _)) => "no answer in time",
-            Some((Phase::Transfer, _)) => "the answer did not end in time",
-            None => "the time is over",
-        })
+        let (reason, text) = self.running.map_or((Reason::TIMEOUT, "the time is over"), |(phase, _)| phase.timeout());
+        reason.error(text)
     }
 }
 
@@ -107,6 +118,7 @@ struct Tls {
     shown: Arc<Shown>,
     agreed: Option<(String, String)>,
     verified: bool,
+    checked: bool,
 }
 
 /// What the connections of a probe showed so far.
@@ -116,6 +128,8 @@ pub struct Seen {
     pub clock: Clock,
     /// Whether the last connection was made.
     pub connected: bool,
+    /// What the target's certificates are kept by; nothing is kept without it.
+    pub known_as: Option<String>,
     address: Option<IpAddr>,
     tls: Option<Tls>,
 }
@@ -169,7 +183,7 @@ impl Secure {
     /// `Tls` with the reason of the refusal; `Connect` when the target hung up.
     pub async fn start<T: Stream + 'static>(self, stream: T, seen: &mut Seen) -> Result<Box<dyn Stream>, CollectError> {
         seen.clock.enter(Phase::Tls);
-        let state = seen.tls.insert(Tls { shown: self.shown, agreed: None, verified: false });
+        let state = seen.tls.insert(Tls { shown: self.shown, agreed: None, verified: false, checked: self.checked });
         let stream = tls::handshake(stream, self.config, &self.name).await?;
         let agreed = stream.get_ref().1;
         let version = agreed.protocol_version().map_or("", version_name);
@@ -197,13 +211,32 @@ impl Seen {
         self.tls.as_ref().is_some_and(|tls| !tls.shown.chain().is_empty())
     }
 
-    /// Writes name resolution, address and TLS.
+    /// Writes what this probe knows of certificates, or else what one before it knew.
+    fn certificates(&self, out: &mut Sink) {
+        if let Some(tls) = self.tls.as_ref().filter(|_| self.showed_certificate()) {
+            let ends = certificate::write(&tls.shown.chain(), tls.verified, out);
+            put!(out, TLS_VERIFY_OK {} = tls.checked.then(|| tls.shown.accepted()));
+            put!(out, CERT_AGE {} = 0);
+            ends.write(out);
+            if let Some(name) = &self.known_as {
+                known::keep(name, ends);
+            }
+        } else if let Some((ends, age)) = self.known_as.as_deref().and_then(known::last) {
+            put!(out, CERT_AGE {} = age);
+            ends.write(out);
+        }
+    }
+
+    /// Writes name resolution, phases, address and TLS.
     pub fn write(&self, out: &mut Sink) {
         put!(out, DNS_LOOKUP {} = self.clock.spent(Phase::Resolve));
+        for (phase, spent) in &self.clock.spent {
+            put!(out, PHASE { phase: phase.name() } = *spent);
+        }
         put!(out, IP_PROTOCOL {} = self.address.map(address::protocol));
         put!(out, IP_ADDR_HASH {} = self.address.map(address::hash));
+        self.certificates(out);
         let Some(tls) = &self.tls else { return };
-        certificate::write(&tls.shown.chain(), tls.verified, out);
         if let Some((version, cipher)) = &tls.agreed {
             put!(out, TLS_VERSION { version } = 1);
             put!(out, TLS_CIPHER { cipher } = 1);

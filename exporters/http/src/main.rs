@@ -5,9 +5,11 @@ mod certificate;
 mod config;
 mod connection;
 mod discover;
+mod known;
 mod metrics;
 mod prober;
 mod probes;
+mod reason;
 #[cfg(test)]
 mod testing;
 

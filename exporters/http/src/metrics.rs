@@ -5,6 +5,11 @@ sage_common::metrics! {
     SUCCESS: Gauge "probe_success" [];
     /// Time from the start of the probe to its verdict, in seconds.
     DURATION: Gauge "probe_duration_seconds" [];
+    /// 1 with the reason, from a closed set that the README lists, while the probe fails.
+    ERROR_INFO: Gauge "probe_error_info" [reason];
+    /// Seconds spent in each phase that was reached: resolve, connect, proxy_connect (the proxy's answer to CONNECT),
+    /// proxy_tls, tls, first_byte (from the request to the answer's head), transfer; summed over redirects.
+    PHASE: Gauge "probe_phase_duration_seconds" [phase];
     /// Time that the resolver took for the names of the target and of its redirects, in seconds.
     DNS_LOOKUP: Gauge "probe_dns_lookup_time_seconds" [];
     /// Address family of the target: 4 or 6.
@@ -17,7 +22,7 @@ sage_common::metrics! {
     HTTP_STATUS_CODE: Gauge "probe_http_status_code" [];
     /// HTTP version of the last answer, such as 1.1.
     HTTP_VERSION: Gauge "probe_http_version" [];
-    /// Seconds spent in each phase (resolve, connect, tls, processing: from the request to the answer's head, transfer:
+    /// Seconds spent in each phase (resolve, connect with all that a proxy needs, tls, processing: from the request to the answer's head, transfer:
     /// the body), summed over redirects; at a timeout, as far as the probe came. 0 where a phase was not reached.
     HTTP_DURATION: Gauge "probe_http_duration_seconds" [phase];
     /// Redirects that were followed.
@@ -36,6 +41,13 @@ sage_common::metrics! {
     SSL_CHAIN_EXPIRY: Gauge "probe_ssl_last_chain_expiry_timestamp_seconds" [];
     /// The server's certificate; always 1.
     SSL_CHAIN_INFO: Gauge legacy "probe_ssl_last_chain_info" [fingerprint_sha256, subject, issuer, subjectalternative, serialnumber];
+    /// 1 when the check accepted the server's certificate, 0 when it refused it; absent where nothing is checked.
+    TLS_VERIFY_OK: Gauge "probe_tls_verify_ok" [];
+    /// End of validity of the server's own certificate (leaf), the earliest of those between (intermediate) and that of a
+    /// root where the server shows it, Unix time; also when the check refused them; the last known where the target is down.
+    CERT_NOT_AFTER: Gauge "probe_cert_not_after_timestamp_seconds" [position];
+    /// Seconds since the certificates of probe_cert_not_after_timestamp_seconds were seen; 0 when in this probe.
+    CERT_AGE: Gauge "probe_cert_age_seconds" [];
     /// The TLS version that was agreed on; always 1.
     TLS_VERSION: Gauge "probe_tls_version_info" [version];
     /// The TLS cipher suite that was agreed on; always 1.

@@ -14,8 +14,9 @@ use sage_common::sink::Sink;
 
 use crate::config::ModuleConfig;
 use crate::discover;
-use crate::metrics::{self, DURATION, SUCCESS};
-use crate::probes::{Ask, reason};
+use crate::metrics::{self, DURATION, ERROR_INFO, SUCCESS};
+use crate::probes::Ask;
+use crate::reason::{self, Reason};
 
 /// Probes by the modules of a blackbox.yml.
 pub struct Http;
@@ -23,7 +24,7 @@ pub struct Http;
 impl Prober for Http {
     const META: Meta = Meta { name: "http", product: "HTTP and TCP targets", port: 9115, version: env!("CARGO_PKG_VERSION"), members: "" };
     const METRICS: &'static [Info] = metrics::METRICS;
-    const REASONS: &'static [&'static str] = reason::ALL;
+    const REASONS: &'static [&'static str] = reason::coarse::ALL;
     const DEFAULT_MODULE: &'static str = "http_2xx";
     const EXAMPLE: &'static str = "https://example.com/";
     const TRACES: Traces = discover::TRACES;
@@ -60,5 +61,8 @@ impl Prober for Http {
     fn verdict(outcome: &Outcome, duration: Duration, out: &mut Sink) {
         put!(out, SUCCESS {} = outcome.success);
         put!(out, DURATION {} = duration);
+        if let Some(error) = &outcome.error {
+            put!(out, ERROR_INFO { reason: Reason::of(error).name } = 1);
+        }
     }
 }

@@ -22,6 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::config::ModuleConfig;
 use crate::connection::Stream;
 use crate::probes::Ask;
+use crate::reason::Reason;
 
 /// What a server does after it has answered.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -153,6 +154,11 @@ impl Page {
     /// The reason of the failure.
     pub fn reason(&self) -> &str {
         self.outcome.error.as_ref().map_or("", |e| e.kind.as_str())
+    }
+
+    /// The same, as `probe_error_info` has it.
+    pub fn why(&self) -> &'static str {
+        self.outcome.error.as_ref().map_or("", |e| Reason::of(e).name)
     }
 
     /// The error as people see it.

@@ -5,10 +5,11 @@ use std::io::{self, Write};
 use flate2::write::GzDecoder;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use sage_common::error::{CollectError, ErrorKind};
+use sage_common::error::CollectError;
 use sage_common::net::http::broken;
 
 use crate::config::http::HttpConfig;
+use crate::reason::Reason;
 
 /// Most bytes read where the module sets no limit.
 const DEFAULT_LIMIT: u64 = 10 << 20;
@@ -117,7 +118,7 @@ fn not_gzip(decoder: &mut Decoder, error: io::Error) -> Result<(), CollectError>
     if decoder.intake().full {
         return Ok(());
     }
-    Err(CollectError::new(ErrorKind::Decode, "the body is not gzip, as `compression: gzip` wants it").caused_by(error))
+    Err(Reason::BODY_ENCODING.error("the body is not gzip, as `compression: gzip` wants it").caused_by(error))
 }
 
 fn too_large(http: &HttpConfig, keep: bool) -> Result<Body, CollectError> {
@@ -126,5 +127,5 @@ fn too_large(http: &HttpConfig, keep: bool) -> Result<Body, CollectError> {
         return Ok(Body::default());
     }
     let limit = if set { http.body_size_limit.0 } else { DEFAULT_LIMIT };
-    Err(CollectError::new(ErrorKind::Limit, format!("the body is larger than {limit} bytes")).hint("write a larger `body_size_limit:`"))
+    Err(Reason::BODY_SIZE.error(format!("the body is larger than {limit} bytes")).hint("write a larger `body_size_limit:`"))
 }

@@ -9,7 +9,7 @@ use hyper::{Method, Response};
 use sage_common::error::CollectError;
 use url::{Host, Url};
 
-use super::reason;
+use crate::reason::Reason;
 
 /// One request of a probe.
 #[derive(Clone, Debug)]
@@ -79,7 +79,7 @@ impl Hop {
     pub fn place(&self) -> Result<(Host, u16), CollectError> {
         match (self.url.host(), self.url.port_or_known_default()) {
             (Some(host), Some(port)) => Ok((host.to_owned(), port)),
-            _ => Err(CollectError::new(reason::REDIRECT, format!("{} names no host", self.url))),
+            _ => Err(Reason::REDIRECT_FORBIDDEN.error(format!("{} names no host", self.url))),
         }
     }
 
@@ -92,7 +92,7 @@ impl Hop {
         let Some(location) = answer.headers().get(LOCATION).filter(|_| matches!(status, 301 | 302 | 303 | 307 | 308)) else {
             return Ok(None);
         };
-        let refuse = |text: &str| CollectError::new(reason::REDIRECT, format!("{status} from {}: {text}", self.shown()));
+        let refuse = |text: &str| Reason::REDIRECT_FORBIDDEN.error(format!("{status} from {}: {text}", self.shown()));
         let text = std::str::from_utf8(location.as_bytes()).map_err(|_| refuse("the Location header is not text"))?;
         let mut url = self.url.join(text).map_err(|e| refuse("the Location header is not a URL").caused_by(e))?;
         if !matches!(url.scheme(), "http" | "https") {
@@ -191,7 +191,7 @@ mod tests {
             (302, "http://[", "not a URL"),
         ] {
             let e = post.next(&answer(status, location)).unwrap_err();
-            assert_eq!(e.kind, reason::REDIRECT);
+            assert_eq!(Reason::of(&e), Reason::REDIRECT_FORBIDDEN);
             assert!(e.context.contains(word) && !e.to_string().contains("canary"), "{e}");
         }
     }

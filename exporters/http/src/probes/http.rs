@@ -1,5 +1,7 @@
 //! The http prober: follows redirects up to the answer that counts, then judges it.
 
+use std::time::Duration;
+
 use sage_common::error::CollectError;
 use sage_common::prober::Outcome;
 use sage_common::put;
@@ -8,16 +10,27 @@ use sage_common::sink::Sink;
 use super::exchange::{self, Ended, Head};
 use super::hop::Hop;
 use super::judge::judge;
-use super::{Ask, reason, request};
+use super::{Ask, request};
 use crate::config::http::HttpConfig;
 use crate::connection::{Phase, Seen};
+use crate::known;
 use crate::metrics::{
     FAILED_DUE_TO_REGEX, HTTP_BODY_LENGTH, HTTP_CONTENT_LENGTH, HTTP_DURATION, HTTP_LAST_MODIFIED, HTTP_REDIRECTS, HTTP_SSL,
     HTTP_STATUS_CODE, HTTP_VERSION,
 };
+use crate::reason::Reason;
 
 /// Most redirects that are followed.
 const MAX_REDIRECTS: u32 = 10;
+
+/// The five phases of blackbox_exporter, each with ours that it takes in.
+const PHASES: [(&str, &[Phase]); 5] = [
+    ("resolve", &[Phase::Resolve]),
+    ("connect", &[Phase::Connect, Phase::ProxyTls, Phase::ProxyConnect]),
+    ("tls", &[Phase::Tls]),
+    ("processing", &[Phase::Processing]),
+    ("transfer", &[Phase::Transfer]),
+];
 
 /// What a probe knows so far; it outlives the probe's time.
 #[derive(Debug, Default)]
@@ -40,9 +53,16 @@ pub async fn probe(ask: Ask<'_>) -> Outcome {
     let default = HttpConfig::default();
     let http = ask.module.http.as_ref().unwrap_or(&default);
     let mut facts = Facts::default();
+    facts.seen.known_as = Some(format!("{} {:?}", ask.target, http.tls_config.server_name));
     let ended = ask.deadline.run(follow(ask.target, http, &mut facts)).await;
     let ended = ended.unwrap_or_else(|_| Err(facts.seen.clock.timeout()));
     facts.seen.clock.stop();
+    if ended.is_ok()
+        && facts.head.as_ref().is_some_and(|head| !head.tls)
+        && let Some(name) = &facts.seen.known_as
+    {
+        known::forget(name);
+    }
     facts.write(ask.out);
     Outcome { answered: facts.answered || facts.seen.showed_certificate(), success: ended.is_ok(), error: ended.err() }
 }
@@ -54,7 +74,7 @@ async fn follow(target: &str, http: &HttpConfig, facts: &mut Facts) -> Result<()
             Ended::Here(body) => return judge(http, facts, &body.bytes),
             Ended::Elsewhere(_) if facts.redirects == MAX_REDIRECTS => {
                 let text = format!("more than {MAX_REDIRECTS} redirects; the last one came from {}", hop.shown());
-                return Err(CollectError::new(reason::REDIRECT, text));
+                return Err(Reason::REDIRECT_LOOP.error(text));
             }
             Ended::Elsewhere(next) => {
                 facts.redirects += 1;
@@ -69,8 +89,8 @@ impl Facts {
         self.seen.write(out);
         put!(out, FAILED_DUE_TO_REGEX {} = self.failed_by_regex);
         put!(out, HTTP_REDIRECTS {} = self.redirects);
-        for phase in Phase::ALL {
-            put!(out, HTTP_DURATION { phase: phase.name() } = self.seen.clock.spent(phase));
+        for (phase, parts) in PHASES {
+            put!(out, HTTP_DURATION { phase } = parts.iter().map(|part| self.seen.clock.spent(*part)).sum::<Duration>());
         }
         let head = self.head.as_ref();
         put!(out, HTTP_STATUS_CODE {} = head.map_or(0, |h| h.status));

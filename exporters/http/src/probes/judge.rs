@@ -5,8 +5,8 @@ use sage_common::error::CollectError;
 
 use super::exchange::Head;
 use super::http::Facts;
-use super::reason;
 use crate::config::http::{HeaderMatch, HttpConfig};
+use crate::reason::Reason;
 
 /// Judges the answer; the first thing that is wrong is the reason.
 ///
@@ -29,7 +29,7 @@ fn status(http: &HttpConfig, head: &Head) -> Result<(), CollectError> {
         return Ok(());
     }
     let wanted = if valid.is_empty() { "200 to 299".to_owned() } else { valid.iter().map(u16::to_string).collect::<Vec<_>>().join(", ") };
-    Err(CollectError::new(reason::STATUS, format!("the status is {}, wanted is {wanted}", head.status)))
+    Err(Reason::HTTP_STATUS.error(format!("the status is {}, wanted is {wanted}", head.status)))
 }
 
 fn version(http: &HttpConfig, head: &Head) -> Result<(), CollectError> {
@@ -38,19 +38,19 @@ fn version(http: &HttpConfig, head: &Head) -> Result<(), CollectError> {
         return Ok(());
     }
     let wanted = http.valid_http_versions.join(", ");
-    Err(CollectError::new(reason::VERSION, format!("the answer is {version}, wanted is {wanted}")))
+    Err(Reason::HTTP_VERSION.error(format!("the answer is {version}, wanted is {wanted}")))
 }
 
 fn tls(http: &HttpConfig, head: &Head) -> Result<(), CollectError> {
     match (head.tls, http.fail_if_ssl, http.fail_if_not_ssl) {
-        (true, true, _) => Err(CollectError::new(reason::SSL, "the answer came over TLS, which fail_if_ssl refuses")),
-        (false, _, true) => Err(CollectError::new(reason::SSL, "the answer came without TLS, which fail_if_not_ssl refuses")),
+        (true, true, _) => Err(Reason::TLS_UNWANTED.error("the answer came over TLS, which fail_if_ssl refuses")),
+        (false, _, true) => Err(Reason::TLS_MISSING.error("the answer came without TLS, which fail_if_not_ssl refuses")),
         _ => Ok(()),
     }
 }
 
 fn refuse(what: &str, how: &str, pattern: &Regex) -> CollectError {
-    CollectError::new(reason::REGEX, format!("the {what} {how} {:?}", pattern.as_str()))
+    Reason::CONTENT.error(format!("the {what} {how} {:?}", pattern.as_str()))
 }
 
 fn content(http: &HttpConfig, body: &[u8]) -> Result<(), CollectError> {
@@ -80,7 +80,7 @@ fn one_header(rule: &HeaderMatch, head: &Head, bad: bool) -> Result<(), CollectE
         if rule.allow_missing {
             return Ok(());
         }
-        return Err(CollectError::new(reason::REGEX, format!("the {what} is missing")).hint("write `allow_missing: true` if that is fine"));
+        return Err(Reason::CONTENT.error(format!("the {what} is missing")).hint("write `allow_missing: true` if that is fine"));
     }
     if values.any(|v| rule.regexp.0.is_match(v.as_bytes())) == bad {
         return Err(refuse(&what, if bad { "matches" } else { "does not match" }, &rule.regexp.0));

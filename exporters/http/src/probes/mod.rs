@@ -39,25 +39,7 @@ static PROBERS: &[Entry] = &[
 /// Probers of blackbox_exporter that are not here.
 const NOT_HERE: [&str; 5] = ["dns", "icmp", "grpc", "unix", "websocket"];
 
-/// Reasons for failure that only probes have: the target answered, but not what the module wants.
-pub mod reason {
-    use sage_common::error::ErrorKind;
-
-    /// The address is one that is never asked.
-    pub const FORBIDDEN: ErrorKind = ErrorKind::Product("forbidden");
-    /// The redirects do not end, or lead where we do not follow.
-    pub const REDIRECT: ErrorKind = ErrorKind::Product("redirect");
-    /// The status code is not one that the module takes.
-    pub const STATUS: ErrorKind = ErrorKind::Product("status");
-    /// The HTTP version is not one that the module takes.
-    pub const VERSION: ErrorKind = ErrorKind::Product("http_version");
-    /// A regular expression of the module says no.
-    pub const REGEX: ErrorKind = ErrorKind::Product("regex");
-    /// TLS where the module wants none, or none where it wants TLS.
-    pub const SSL: ErrorKind = ErrorKind::Product("ssl");
-    /// All of them.
-    pub const ALL: &[&str] = &["forbidden", "redirect", "status", "http_version", "regex", "ssl"];
-}
+pub use crate::reason::coarse as reason;
 
 /// One question.
 pub struct Ask<'a> {

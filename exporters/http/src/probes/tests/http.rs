@@ -118,7 +118,9 @@ async fn a_silent_target_is_a_timeout_with_its_phases() {
     let started = Instant::now();
     let page = probe(PLAIN, &server.url("/"), time).await;
     assert!(started.elapsed() < time * 5);
-    assert_eq!((page.reason(), page.error().as_str()), ("timeout", "no answer in time"));
+    assert_eq!((page.reason(), page.why(), page.error().as_str()), ("timeout", "first_byte_timeout", "no answer in time"));
+    assert!(page.value("probe_phase_duration_seconds{phase=\"first_byte\"}").unwrap() > 0.2, "{}", page.text);
+    assert_eq!(page.value("probe_phase_duration_seconds{phase=\"transfer\"}"), None, "not reached");
     assert!(!page.outcome.answered);
     assert_eq!(page.value("probe_http_status_code"), Some(0.0));
     assert!(page.value("probe_http_duration_seconds{phase=\"processing\"}").unwrap() > 0.2, "{}", page.text);
@@ -129,6 +131,7 @@ async fn a_body_that_stalls_is_a_timeout_after_an_answer() {
     let server = Server::http(|_| (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc".to_vec(), Then::Hang)).await;
     let page = probe(PLAIN, &server.url("/"), Duration::from_millis(300)).await;
     assert_eq!((page.reason(), page.error().as_str()), ("timeout", "the answer did not end in time"));
+    assert_eq!(page.why(), "body_timeout");
     assert!(page.outcome.answered && !page.outcome.success);
     assert_eq!(page.value("probe_http_status_code"), Some(200.0));
     assert_eq!(page.value("probe_http_uncompressed_body_length"), None);
@@ -223,7 +226,7 @@ async fn secrets_come_from_files_and_stay_out_of_errors() {
 async fn nobody_there_and_no_such_name() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let page = probe(PLAIN, &format!("http://{free}/"), LONG).await;
-    assert_eq!((page.reason(), page.outcome.answered), ("refused", false));
+    assert_eq!((page.reason(), page.why(), page.outcome.answered), ("refused", "refused", false));
     let page = probe(PLAIN, "http://no-such-host.invalid/", LONG).await;
     assert_eq!((page.reason(), page.value("probe_ip_protocol")), ("resolve", None));
 }

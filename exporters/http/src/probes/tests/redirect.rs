@@ -28,6 +28,7 @@ async fn a_loop_ends_after_ten() {
     let page = probe(PLAIN, &server.url("/"), LONG).await;
     assert_eq!((page.reason(), page.value("probe_http_redirects")), ("redirect", Some(10.0)));
     assert_eq!(server.requests().len(), 11);
+    assert_eq!(page.why(), "redirect_loop");
     assert!(page.error().contains("more than 10 redirects") && !page.error().contains("canary"), "{}", page.error());
 }
 
@@ -72,7 +73,7 @@ async fn a_body_does_not_cross_to_another_host() {
     let onward = other.url("/");
     let server = Server::http(move |_| answer("307 Temporary Redirect", &format!("Location: {onward}\r\n"), "")).await;
     let page = probe("prober: http\nhttp: {method: POST, body: canary}\n", &server.url("/"), LONG).await;
-    assert_eq!((page.reason(), other.requests().len()), ("redirect", 0));
+    assert_eq!((page.why(), other.requests().len()), ("redirect_forbidden", 0));
 }
 
 #[tokio::test]
