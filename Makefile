@@ -1,5 +1,5 @@
 # Each target does its own set-up on a fresh Debian 12 machine with Rust (scripts/setup.sh tells what it installs and why).
-.PHONY: demo test lint bench docs pictures
+.PHONY: demo test lint windows-check bench docs pictures
 
 BINARIES = $${CARGO_TARGET_DIR:-target}
 
@@ -17,6 +17,12 @@ test:
 # The part of the tests that needs no server.
 lint:
 	@scripts/test.sh format clippy build rules docs
+
+# common and all exporters, with their unit tests, compiled for Windows: checked, not linked and not run. The crate of the
+# end-to-end tests stays out: it starts servers and signals processes as only Unix has them.
+windows-check:
+	@scripts/setup.sh windows-check
+	AWS_LC_SYS_PREBUILT_NASM=1 cargo check --workspace --exclude e2e --all-targets --target x86_64-pc-windows-gnu
 
 # Figures beside the peer, release build.
 bench:

@@ -2,7 +2,8 @@
 # Installs what demo, tests and benchmarks need and the machine lacks, and says what and why: Debian's packages, and for
 # the tests further versions of PostgreSQL, Redis and Valkey below target/servers, which touch nothing else of the machine.
 # Nothing is started: the packages' own services stay off, since every test starts servers of its own in temp folders.
-# usage: setup.sh [demo | bench | pictures]      as root or with sudo; without an argument all that the tests need
+# usage: setup.sh [demo | bench | pictures | windows-check | instructions]
+# as root or with sudo; without an argument all that the tests need
 set -euo pipefail
 
 # package, what it is there for
@@ -20,6 +21,10 @@ wanted=(
   "prometheus-alertmanager the real Alertmanager of demo and tests, amtool"
 )
 for=${1:-tests}
+[ "$for" = windows-check ] && wanted=(
+  "build-essential  the C compiler that links Rust programs"
+  "gcc-mingw-w64-x86-64 compiles the C code of aws-lc for Windows"
+)
 [ "$for" = bench ] && wanted+=(
   "prometheus-postgres-exporter the peer that the benchmark measures beside ours"
   "prometheus-redis-exporter the peer that the benchmark measures beside ours"
@@ -29,6 +34,8 @@ for=${1:-tests}
   "fonts-inter      the font of Grafana: the same text is as wide"
 )
 
+[ "$for" = instructions ] && wanted+=("valgrind         counts the instructions of a scrape")
+
 if ! command -v cargo >/dev/null; then
   if [ -x "$HOME/.cargo/bin/cargo" ]; then
     echo "set-up: cargo is installed but not on PATH; run: . \"\$HOME/.cargo/env\"" >&2
@@ -36,6 +43,15 @@ if ! command -v cargo >/dev/null; then
     echo "set-up: Rust is missing; install it from https://rustup.rs and run this again" >&2
   fi
   exit 1
+fi
+
+# The standard library for Windows, where rustup can fetch it.
+if [ "$for" = windows-check ] && [ ! -d "$(rustc --print sysroot)/lib/rustlib/x86_64-pc-windows-gnu" ]; then
+  if ! command -v rustup >/dev/null; then
+    echo "set-up: this Rust has no standard library for x86_64-pc-windows-gnu; install Rust from https://rustup.rs" >&2
+    exit 1
+  fi
+  rustup target add x86_64-pc-windows-gnu
 fi
 
 # The benchmark measures the peer's newest release where Go can build it, else Debian's package.

@@ -21,7 +21,6 @@ pub mod error;
 pub mod expo;
 pub mod exporter;
 pub mod flight;
-pub mod footprint;
 pub mod http;
 pub mod live;
 pub mod login;

@@ -1,12 +1,11 @@
 //! The exporter's own metrics: its process and its HTTP answers. Written on `/metrics` only, never on `/probe`.
 //!
-//! Read anew at each scrape from procfs; absent where that is not to be had.
+//! Read anew at each scrape; what the system does not tell of our process is absent.
 
-#[cfg(target_os = "linux")]
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
+use crate::os::own;
 use crate::put;
 use crate::reload::Loaded;
 use crate::service::Meta;
@@ -84,35 +83,18 @@ pub fn write(meta: &Meta, loaded: Loaded, web: Option<Reload>, answers: &Answers
     process(out);
 }
 
-#[cfg(target_os = "linux")]
 fn process(out: &mut Sink) {
-    static STARTED: OnceLock<Option<f64>> = OnceLock::new();
-    static MAX_OPEN: OnceLock<Option<u64>> = OnceLock::new();
-    use procfs::process::{LimitValue, Process};
-    use procfs::{CurrentSI as _, WithCurrentSystemInfo as _};
-    let Ok(me) = Process::myself() else { return };
-    if let Ok(stat) = me.stat() {
-        let ticks = procfs::ticks_per_second() as f64;
-        put!(out, CPU {} = (stat.utime + stat.stime) as f64 / ticks);
-        put!(out, RSS {} = stat.rss_bytes().get());
-        put!(out, VIRTUAL {} = stat.vsize);
-        put!(out, THREADS {} = stat.num_threads);
-        // Neither changes while we run, and both are dear to read: /proc/stat has a line for each interrupt.
-        let started = STARTED.get_or_init(|| procfs::KernelStats::current().ok().map(|k| k.btime as f64 + stat.starttime as f64 / ticks));
-        put!(out, START_TIME {} = *started);
-    }
-    put!(out, OPEN_FDS {} = me.fd_count().ok());
-    let max = MAX_OPEN.get_or_init(|| match me.limits().ok()?.max_open_files.soft_limit {
-        LimitValue::Value(max) => Some(max),
-        LimitValue::Unlimited => None,
-    });
-    put!(out, MAX_FDS {} = *max);
+    let own = own::read();
+    put!(out, CPU {} = own.cpu_seconds);
+    put!(out, RSS {} = own.resident_bytes);
+    put!(out, VIRTUAL {} = own.virtual_bytes);
+    put!(out, THREADS {} = own.threads);
+    put!(out, START_TIME {} = own.started);
+    put!(out, OPEN_FDS {} = own.open_files);
+    put!(out, MAX_FDS {} = own.max_files);
 }
 
-#[cfg(not(target_os = "linux"))]
-fn process(_: &mut Sink) {}
-
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::sink::NO_LIMIT;
@@ -129,7 +111,7 @@ mod tests {
         out.settle();
         let text = String::from_utf8(crate::expo::write(&out, crate::expo::Format::Text)).unwrap();
         assert!(text.contains("sage_http_requests_total{code=\"200\"} 1\n"), "{text}");
-        for family in METRICS.iter() {
+        for family in METRICS.iter().filter(|family| own::SEEN || !family.name.starts_with("process_")) {
             assert!(text.contains(&format!("\n{}", family.name)), "{} is missing from\n{text}", family.name);
         }
     }

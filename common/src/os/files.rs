@@ -1,6 +1,6 @@
 //! Who may read or change a file, and files that others read while they are written.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::Path;
 
@@ -31,6 +31,41 @@ pub fn open_to_all(path: &Path) -> bool {
 #[cfg(not(unix))]
 pub fn open_to_all(_: &Path) -> bool {
     false
+}
+
+/// Whether both are of one file; nothing where files have no identity to be had.
+#[cfg(unix)]
+pub fn same(a: &Metadata, b: &Metadata) -> Option<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    Some((a.dev(), a.ino()) == (b.dev(), b.ino()))
+}
+
+/// Not to be told here.
+#[cfg(not(unix))]
+pub fn same(_: &Metadata, _: &Metadata) -> Option<bool> {
+    None
+}
+
+/// Whether files have the permissions of Unix here; elsewhere [`permit`] does nothing.
+pub const PERMISSIONS: bool = cfg!(unix);
+
+/// Sets who may do what with a file, as chmod does.
+///
+/// # Errors
+/// It is not our file.
+#[cfg(unix)]
+pub fn permit(path: &Path, mode: u32) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+}
+
+/// Leaves it as it is: access lists come with the folder.
+///
+/// # Errors
+/// None.
+#[cfg(not(unix))]
+pub fn permit(_: &Path, _: u32) -> io::Result<()> {
+    Ok(())
 }
 
 /// Why the file is not to be trusted with what we do for it: others than root and ourselves own it or may change it.
@@ -65,12 +100,8 @@ pub fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
     new.push(".new");
     let mut file = std::fs::File::create(&new)?;
     file.write_all(content)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        // Whatever the umask: who reads it is another user.
-        file.set_permissions(std::fs::Permissions::from_mode(0o644))?;
-    }
+    // Whatever the umask: who reads it is another user.
+    permit(Path::new(&new), 0o644)?;
     file.sync_all()?;
     std::fs::rename(&new, path)
 }

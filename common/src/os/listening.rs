@@ -35,6 +35,9 @@ pub struct Listener {
     pub process: Option<(i32, String)>,
 }
 
+/// Whether [`all`] knows all who listen here; elsewhere than on Linux the product's own ports are to be tried.
+pub const SEEN: bool = cfg!(target_os = "linux");
+
 /// All who listen.
 #[cfg(target_os = "linux")]
 pub fn all() -> Vec<Listener> {
@@ -78,7 +81,7 @@ fn owners() -> std::collections::HashMap<u64, (i32, String)> {
     owners
 }
 
-/// Elsewhere than on Linux the product's own ports are tried.
+/// Elsewhere they cannot be seen.
 #[cfg(not(target_os = "linux"))]
 pub fn all() -> Vec<Listener> {
     Vec::new()
@@ -94,10 +97,7 @@ pub async fn greet(place: &Place, hello: &[u8], limit: Duration) -> Option<Vec<u
     let talk = async {
         match place {
             Place::Tcp(at) => answer(tokio::net::TcpStream::connect(at).await.ok()?, hello).await,
-            #[cfg(unix)]
-            Place::Socket(path) => answer(tokio::net::UnixStream::connect(path).await.ok()?, hello).await,
-            #[cfg(not(unix))]
-            Place::Socket(_) => None,
+            Place::Socket(path) => answer(super::socket::connect(path).await.ok()?, hello).await,
         }
     };
     tokio::time::timeout(limit, talk).await.ok()?

@@ -5,10 +5,10 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
-use std::path::Path;
-#[cfg(not(unix))]
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+
+use crate::os::files;
 
 /// So many bytes before the offset, and at the file's beginning, are read again to see that it is still what we read.
 pub const MARK: usize = 48;
@@ -17,7 +17,6 @@ pub const MARK: usize = 48;
 #[derive(Debug)]
 pub struct Open {
     pub file: File,
-    #[cfg(not(unix))]
     path: PathBuf,
     pub offset: u64,
     /// The last bytes before the offset.
@@ -34,15 +33,7 @@ impl Open {
         if !fs::metadata(path)?.is_file() {
             return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
         }
-        Ok(Self {
-            file: File::open(path)?,
-            #[cfg(not(unix))]
-            path: path.to_owned(),
-            offset: 0,
-            mark: Vec::new(),
-            head: Vec::new(),
-            modified: None,
-        })
+        Ok(Self { file: File::open(path)?, path: path.to_owned(), offset: 0, mark: Vec::new(), head: Vec::new(), modified: None })
     }
 
     /// Opens a file to read what is appended from now on; what is the last of it now is remembered.
@@ -64,21 +55,14 @@ impl Open {
     }
 
     /// Whether the file is still the one found under the path.
-    #[cfg(unix)]
-    pub fn is(&self, _path: &Path, found: &Metadata) -> io::Result<bool> {
-        use std::os::unix::fs::MetadataExt;
-        // As long as we hold the file open, its inode is not given to another one.
-        let own = self.file.metadata()?;
-        Ok((own.dev(), own.ino()) == (found.dev(), found.ino()))
-    }
-
-    /// Whether the file is still the one found under the path.
-    #[cfg(not(unix))]
     pub fn is(&self, path: &Path, found: &Metadata) -> io::Result<bool> {
-        // No stable identity to be had, and a new file may inherit the time of creation of one just renamed. But the
-        // same file cannot be shorter than what we read of it, nor longer than it is a moment later.
         let own = self.file.metadata()?;
-        let created = own.created().ok() == found.created().ok();
-        Ok(self.path == path && created && (self.offset..=own.len()).contains(&found.len()))
+        // As long as we hold the file open, its identity is not given to another one.
+        Ok(files::same(&own, found).unwrap_or_else(|| {
+            // No identity to be had, and a new file may inherit the time of creation of one just renamed. But the same file
+            // cannot be shorter than what we read of it, nor longer than it is a moment later.
+            let created = own.created().ok() == found.created().ok();
+            self.path == path && created && (self.offset..=own.len()).contains(&found.len())
+        }))
     }
 }

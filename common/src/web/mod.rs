@@ -5,7 +5,6 @@
 
 pub mod file;
 #[cfg(test)]
-#[cfg(unix)]
 mod handshakes;
 pub mod hash;
 pub mod headers;

@@ -188,11 +188,10 @@ pub struct TempFile(pub PathBuf);
 
 impl TempFile {
     pub fn new(content: &str) -> Self {
-        use std::os::unix::fs::OpenOptionsExt as _;
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("sage-http-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).unwrap();
+        let mut file = sage_common::os::files::create_new(&path, true).unwrap();
         std::io::Write::write_all(&mut file, content.as_bytes()).unwrap();
         Self(path)
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use sage_common::error::Invalid;
-use sage_common::footprint;
+use sage_common::os::footprint;
 
 use crate::custom::Queries;
 use crate::log::{LogFacts, OwnBackends, SlowLog};

@@ -5,6 +5,7 @@
 //! Source: PostgreSQL documentation, frontend/backend protocol (message formats; SSL session encryption).
 
 use std::io;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -12,6 +13,7 @@ use std::task::{Context, Poll, ready};
 use sage_common::error::{CollectError, ErrorKind};
 use sage_common::net::tls::{Handshake, Shown};
 use sage_common::net::{dial, tls};
+use sage_common::os::socket;
 use sage_common::service::Phases;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
@@ -44,9 +46,9 @@ pub struct Guard {
 /// Why there is no stream.
 pub async fn open(options: &Options, phases: &mut Phases) -> Result<Guard, CollectError> {
     if options.is_socket() {
-        let stream = socket(options).await?;
+        let stream = socket::connect(&Path::new(&options.host).join(format!(".s.PGSQL.{}", options.port))).await?;
         phases.end("connect");
-        return Ok(Guard::new(stream));
+        return Ok(Guard::new(Box::new(stream)));
     }
     let addresses = dial::resolve(&options.host, options.port).await?;
     phases.end("resolve");
@@ -85,20 +87,6 @@ pub async fn open(options: &Options, phases: &mut Phases) -> Result<Guard, Colle
 fn first_end(shown: &Shown) -> Option<i64> {
     let ends = |der: &[u8]| X509Certificate::from_der(der).ok().map(|(_, certificate)| certificate.validity().not_after.timestamp());
     shown.chain().iter().filter_map(|der| ends(der)).min()
-}
-
-#[cfg(unix)]
-async fn socket(options: &Options) -> Result<Box<dyn Stream>, CollectError> {
-    let path = format!("{}/.s.PGSQL.{}", options.host, options.port);
-    match tokio::net::UnixStream::connect(&path).await {
-        Ok(stream) => Ok(Box::new(stream)),
-        Err(e) => Err(CollectError::io(format!("connect to {path}"), e)),
-    }
-}
-
-#[cfg(not(unix))]
-async fn socket(_: &Options) -> Result<Box<dyn Stream>, CollectError> {
-    Err(CollectError::new(ErrorKind::Connect, "Unix sockets are not to be had on this system").hint("set host to a name or an address"))
 }
 
 impl Guard {

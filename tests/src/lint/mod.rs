@@ -7,6 +7,7 @@ pub mod catalogue;
 pub mod dashboards;
 pub mod ladder;
 mod looks;
+pub mod platform;
 pub mod query;
 pub mod rules;
 pub mod runbooks;

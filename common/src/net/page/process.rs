@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{PageOptions, Product};
 use crate::error::{CollectError, ErrorKind};
-use crate::footprint::{Footprint, FootprintError};
+use crate::os::footprint::{Footprint, FootprintError};
 
 /// The server's processes, the main one first. `None` where the server runs elsewhere, is not running, or keeps its number
 /// where we do not look.
@@ -39,7 +39,7 @@ fn number(file: &Path, named: bool) -> Result<Option<u32>, CollectError> {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
     use super::super::tests::Plain;
     use super::*;

@@ -16,6 +16,7 @@ use crate::check::Advice;
 use crate::error::{CollectError, ErrorKind, Invalid};
 use crate::net::http::{Answer, Connection, Stream};
 use crate::net::{dial, tls};
+use crate::os::socket;
 use crate::service::{Phases, TargetOptions as _};
 
 /// The questions of one scrape.
@@ -162,9 +163,9 @@ async fn open<P: Product>(options: &PageOptions<P>, url: &Url, phases: Option<&m
     let mut ended = Phases::default();
     let phases = phases.unwrap_or(&mut ended);
     let stream: Box<dyn Stream> = if let Some(path) = &options.socket {
-        let stream = socket(path).await?;
+        let stream = socket::connect(path).await?;
         phases.end("connect");
-        stream
+        Box::new(stream)
     } else {
         let addresses = dial::resolve(&bare(url), url.port_or_known_default().unwrap_or(80)).await?;
         phases.end("resolve");
@@ -186,17 +187,4 @@ async fn open<P: Product>(options: &PageOptions<P>, url: &Url, phases: Option<&m
     })?;
     phases.end("tls");
     Connection::start(stream).await
-}
-
-#[cfg(unix)]
-async fn socket(path: &std::path::Path) -> Result<Box<dyn Stream>, CollectError> {
-    match tokio::net::UnixStream::connect(path).await {
-        Ok(stream) => Ok(Box::new(stream)),
-        Err(e) => Err(CollectError::io(format!("connect to {}", path.display()), e)),
-    }
-}
-
-#[cfg(not(unix))]
-async fn socket(_: &std::path::Path) -> Result<Box<dyn Stream>, CollectError> {
-    Err(CollectError::new(ErrorKind::Connect, "Unix sockets are not to be had on this system").hint("leave socket out"))
 }

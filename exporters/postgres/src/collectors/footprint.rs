@@ -6,7 +6,7 @@
 use sage_common::collector::{Collector, NoOptions, Support};
 use sage_common::desc::Info;
 use sage_common::error::{CollectError, ErrorKind};
-use sage_common::footprint::{self, FootprintError, Process};
+use sage_common::os::footprint::{self, FootprintError, Process};
 use sage_common::put;
 use sage_common::service::Local;
 use sage_common::sink::Sink;
