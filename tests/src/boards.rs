@@ -1,5 +1,5 @@
 //! What the dashboards are looked at with: a PostgreSQL primary with several databases under load and its standby, a Redis
-//! and its replica, two NGINX, two Apaches, the shipped exporters, and a Prometheus that scrapes them each second; and the variables of a dashboard
+//! and its replica, two NGINX, two Apaches, probes of these over TLS, the shipped exporters, and a Prometheus that scrapes them each second; and the variables of a dashboard
 //! filled as Grafana fills them.
 
 use std::collections::BTreeSet;
@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::json;
 
 use crate::exporter::{Exporter, run};
+use crate::issuer::Authority;
 use crate::lint::dashboards::{Dashboard, Times};
 use crate::lint::{self, dashboards};
 use crate::poll;
@@ -28,7 +29,7 @@ const PASSWORD: &str = "monitor";
 const PROXY: [&str; 5] = ["proxy", "proxy_http", "proxy_balancer", "slotmem_shm", "lbmethod_byrequests"];
 const MEMBER: &str = "ProxyStatus On\n<Proxy balancer://shop>\nBalancerMember http://127.0.0.1:1\n</Proxy>\n";
 /// Targets that Prometheus scrapes.
-const TARGETS: usize = 8;
+const TARGETS: usize = 10;
 /// One transaction of the second load: mostly a write, now and then a rollback, a sort on disk or a slow statement.
 const WORK: &str = "\\set r random(1, 60)
 \\if :r = 1
@@ -92,7 +93,9 @@ impl Stage {
             jobs.push(job("redis", &format!("cache0{n}"), "sys", 9121, &exporter));
             exporters.push(exporter);
         }
-        let sites = [(); 2].map(|()| Nginx::start(&NginxOptions::default()));
+        let authority = Authority::new(&folder, "authority");
+        let pair = authority.issue(&folder, "site", &["127.0.0.1"]);
+        let sites = [(); 2].map(|()| Nginx::start(&NginxOptions { tls: Some(pair.clone()), ..NginxOptions::default() }));
         let farm = [(); 2]
             .map(|()| Apache::start(&ApacheOptions { modules: PROXY.to_vec(), settings: MEMBER.to_owned(), ..ApacheOptions::default() }));
         let target = |url: String, pid: PathBuf| format!("url: {url}\npid_file: {}\nprobe_path: /", pid.display());
@@ -104,6 +107,9 @@ impl Stage {
             jobs.push(job("apache", &format!("web0{n}"), "app", 9117, &exporter));
             exporters.push(exporter);
         }
+        let prober = prober(&folder, &authority);
+        jobs.extend(sites.iter().map(|site| probe(&prober, &site.tls_url("/"))));
+        exporters.push(prober);
         let prometheus = Prometheus::start(&PrometheusOptions { jobs, rules: shipped_rules(), ..PrometheusOptions::default() });
         let stage = Self {
             prometheus,
@@ -227,6 +233,28 @@ fn watch(server: &Postgres, folder: &TempFolder, state: Option<&str>) -> Exporte
     let address = format!("127.0.0.1:{}/shop?sslmode=disable", server.port());
     let env = [("DATA_SOURCE_URI", address.as_str()), ("DATA_SOURCE_USER", "sage"), ("DATA_SOURCE_PASS", PASSWORD)];
     Exporter::start("sage-postgres-exporter", &[&format!("--config.file={}", file.display())], &env)
+}
+
+/// An exporter that probes what this authority vouches for.
+fn prober(folder: &TempFolder, authority: &Authority) -> Exporter {
+    let http = json!({"preferred_ip_protocol": "ip4", "tls_config": {"ca_file": authority.file}});
+    let config = json!({"modules": {"http_2xx": {"prober": "http", "http": http}}});
+    let file = folder.write("http.yml", &format!("{config:#}"));
+    Exporter::start("sage-http-exporter", &[&format!("--config.file={}", file.display())], &[])
+}
+
+/// The scrape job that probes this target.
+fn probe(prober: &Exporter, target: &str) -> Job {
+    let mut labels = site::labels("web01", "http", "app", target);
+    labels.push(("job".to_owned(), "http".to_owned()));
+    Job {
+        name: format!("http-{target}"),
+        address: prober.address().to_string(),
+        path: "/probe".to_owned(),
+        params: [("module", "http_2xx"), ("target", target)].map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec(),
+        labels,
+        ..Job::default()
+    }
 }
 
 fn job(product: &str, host: &str, team: &str, port: u16, exporter: &Exporter) -> Job {

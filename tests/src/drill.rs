@@ -35,14 +35,14 @@ pub type Lowered = (&'static str, &'static str, f64);
 /// # Panics
 /// When a time is left that is not in whole minutes or hours.
 pub fn shorten(rules: &str) -> String {
-    let time = Regex::new(r"(?m)(\bfor: |keep_firing_for: |\[)(\d+)([mh])(\]|$)").unwrap();
+    let time = Regex::new(r"(?m)(\bfor: |keep_firing_for: |interval: |\[)(\d+)([mh])(\]|$)").unwrap();
     let short = time.replace_all(rules, |c: &Captures| {
         let number = c[2].parse::<u64>().unwrap();
         let (seconds, by) = if &c[3] == "h" { (number * 3600, SHORTER_HOURS) } else { (number * 60, SHORTER) };
         assert_eq!(seconds % by, 0, "{}", &c[0]);
         format!("{}{}s{}", &c[1], seconds / by, &c[4])
     });
-    let wait = |line: &str| line.strip_prefix("for: ").or(line.strip_prefix("keep_firing_for: ")).map(str::to_owned);
+    let wait = |line: &str| ["for: ", "keep_firing_for: ", "interval: "].iter().find_map(|p| line.strip_prefix(p)).map(str::to_owned);
     let odd = |time: &String| time.strip_suffix('s').is_none_or(|seconds| seconds.parse::<u64>().is_err());
     let range = Regex::new(r"\[[^\]]*[mhdw]\]").unwrap();
     let left = short.lines().filter_map(|line| wait(line.trim())).find(odd);
@@ -157,8 +157,9 @@ mod tests {
 
     #[test]
     fn every_time_is_shorter() {
-        let rules = "expr: increase(a[15m]) > increase(b[1h])\n  for: 2m\n  keep_firing_for: 5m\n  for: 1h\n";
-        assert_eq!(shorten(rules), "expr: increase(a[30s]) > increase(b[10s])\n  for: 4s\n  keep_firing_for: 10s\n  for: 10s\n");
+        let rules = "interval: 2m\nexpr: increase(a[15m]) > increase(b[1h])\n  for: 2m\n  keep_firing_for: 5m\n  for: 1h\n";
+        let short = "interval: 4s\nexpr: increase(a[30s]) > increase(b[10s])\n  for: 4s\n  keep_firing_for: 10s\n  for: 10s\n";
+        assert_eq!(shorten(rules), short);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A certificate authority of a test: certificates of servers and clients as PEM files.
 
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 
@@ -37,8 +38,16 @@ impl Authority {
     /// Issues a certificate for these names or addresses, for servers and clients, as `<name>.crt` and `<name>.key`;
     /// files that are there are replaced.
     pub fn issue(&self, folder: &TempFolder, name: &str, names: &[&str]) -> Pair {
+        self.issue_until(folder, name, names, None)
+    }
+
+    /// As [`Self::issue`], ending at this moment.
+    pub fn issue_until(&self, folder: &TempFolder, name: &str, names: &[&str], end: Option<SystemTime>) -> Pair {
         let mut params = CertificateParams::new(names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>()).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
+        if let Some(end) = end {
+            params.not_after = end.into();
+        }
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();

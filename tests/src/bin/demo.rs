@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -17,6 +17,7 @@ use std::{env, fs, io, thread};
 use e2e::breakage::Breakage;
 use e2e::drill;
 use e2e::exporter::{self, Exporter};
+use e2e::issuer::Authority;
 use e2e::poll;
 use e2e::servers::alertmanager::Alertmanager;
 use e2e::servers::apache::{Apache, ApacheOptions};
@@ -85,8 +86,10 @@ fn jobs_of(name: &str, host: &str, exporter: SocketAddr) -> Vec<Job> {
 }
 
 fn http_settings(stage: &Stage) -> Settings {
+    let site = json!({ "fail_if_not_ssl": true, "tls_config": { "ca_file": stage.authority } });
     let modules = json!({ "modules": {
         "http_2xx": { "prober": "http", "timeout": "2s" },
+        "site": { "prober": "http", "timeout": "2s", "http": site },
         "tcp_connect": { "prober": "tcp", "timeout": "2s" },
     }});
     let file = stage.folder.write("blackbox.yml", &format!("{modules:#}"));
@@ -104,6 +107,7 @@ fn http_jobs(stage: &Stage, exporter: SocketAddr) -> Vec<Job> {
     };
     vec![
         probe("http", "http_2xx", format!("http://{}/-/ready", stage.prometheus)),
+        probe("http-tls", "site", stage.nginx.tls_url("/")),
         probe("tcp", "tcp_connect", stage.postgres.address().to_string()),
     ]
 }
@@ -165,6 +169,8 @@ struct Stage {
     postgres: Postgres,
     redis: Redis,
     nginx: Nginx,
+    /// The certificate of the authority that vouches for it.
+    authority: PathBuf,
     apache: Apache,
     /// Only where its primary is to be stopped.
     replica: Option<Redis>,
@@ -361,6 +367,9 @@ impl Stage {
             redis.run(&["set", "basket:1", "bread"]);
             Redis::start_replica(&redis, RedisOptions::default())
         });
+        let folder = TempFolder::new("demo");
+        let authority = Authority::new(&folder, "authority");
+        let tls = Some(authority.issue(&folder, "site", &["127.0.0.1"]));
         Self {
             // Six a minute: seen, and below the limit of PostgresSlowQueries.
             _slow: postgres.pgbench_script("shop", "select pg_sleep(1.2);", 0.1),
@@ -368,11 +377,12 @@ impl Stage {
             standby,
             postgres,
             redis,
-            nginx: Nginx::start(&NginxOptions::default()),
+            nginx: Nginx::start(&NginxOptions { tls, ..NginxOptions::default() }),
+            authority: authority.file,
             apache: Apache::start(&ApacheOptions::default()),
             replica,
             prometheus: SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())),
-            folder: TempFolder::new("demo"),
+            folder,
         }
     }
 }

@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
+use super::query::{self, Shape};
+use super::rules::Rule;
+
 /// The labels each alert keeps, from the inventory through service discovery.
 pub const INVENTORY_LABELS: [&str; 7] = ["client", "site", "host", "product", "service", "criticality", "team"];
 /// The labels each series of a target has, whatever its metric.
@@ -36,7 +39,7 @@ pub struct Metric {
 }
 
 /// All metrics known to the linter.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Catalogue {
     exact: BTreeMap<String, Metric>,
     patterns: Vec<Metric>,
@@ -77,6 +80,16 @@ impl Catalogue {
             self.exact.insert(metric.name.clone(), metric);
         }
         Ok(())
+    }
+
+    /// Adds what our rules record, with the labels that the expressions leave; a rule may use what those before it record.
+    pub fn add_recorded(&mut self, rules: &[Rule]) {
+        for rule in rules {
+            let (Some(name), (Shape::Series(mut labels), _)) = (&rule.record, query::check(&rule.expr, self)) else { continue };
+            labels.retain(|l| !TARGET_LABELS.contains(&l.as_str()));
+            let metric = Metric { name: name.clone(), kind: "gauge".to_owned(), labels, pattern: false };
+            self.exact.entry(name.clone()).or_insert(metric);
+        }
     }
 
     /// The family a series name belongs to; `_bucket`, `_sum` and `_count` find their histogram or summary.
@@ -123,6 +136,16 @@ mod tests {
         assert!(!all.find("age_seconds_sum").unwrap().labels.contains("quantile"));
         assert!(all.find("pg_locks_count_sum").is_none());
         assert!(all.find("sage_threshold").unwrap().labels.contains("alert"));
+    }
+
+    #[test]
+    fn knows_what_rules_record() {
+        let mut all = Catalogue::builtin();
+        all.add_json(JSON).unwrap();
+        let rules = "groups:\n- rules:\n  - {record: 'a:b', expr: 'max_over_time(pg_locks_count[1h])'}\n  - {record: 'a:c', expr: 'max without (mode) (a:b)'}\n  - {record: 'a:d', expr: nothing}\n";
+        all.add_recorded(&super::super::rules::parse(rules).unwrap().groups[0].rules);
+        let labels = |name: &str| all.find(name).map(|m| m.labels.into_iter().collect::<Vec<_>>().join(","));
+        assert_eq!((labels("a:b").as_deref(), labels("a:c").as_deref(), labels("a:d")), (Some("datname,mode"), Some("datname"), None));
     }
 
     #[test]

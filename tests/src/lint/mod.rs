@@ -25,6 +25,9 @@ use rules::Rule;
 /// file, and the alert or panel; no findings: clean.
 #[must_use]
 pub fn repository(root: &Path, catalogue: &Catalogue) -> Vec<String> {
+    let mut catalogue = catalogue.clone();
+    catalogue.add_recorded(&recorded(root));
+    let catalogue = &catalogue;
     let mut lint = Lint { root, catalogue, findings: Vec::new(), alerts: BTreeMap::new(), every: Vec::new(), pages: BTreeMap::new() };
     let limits = lint.limits();
     lint.rules(&limits);
@@ -47,6 +50,13 @@ pub fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = entries.filter(|p| p.to_string_lossy().ends_with(ending)).collect();
     found.sort();
     found
+}
+
+/// The recording rules of `alert-rules/`; files that do not parse are findings elsewhere.
+fn recorded(root: &Path) -> Vec<Rule> {
+    let paths = files(&root.join("alert-rules"), ".yml").into_iter().filter(|p| *p != root.join(thresholds::SOURCE));
+    let parsed = paths.filter_map(|p| rules::parse(&std::fs::read_to_string(p).ok()?).ok());
+    parsed.flat_map(|f| f.groups).flat_map(|g| g.rules).filter(|r| r.record.is_some()).collect()
 }
 
 struct Lint<'a> {
