@@ -154,6 +154,29 @@ mod tests {
         assert_eq!(Ask::parse("", None).unwrap().timeout, None);
     }
 
+    /// What the fuzz target asserts, over the requests that it began with and found.
+    #[tokio::test]
+    async fn replays_the_corpus_of_requests() {
+        let mut seen = 0;
+        for entry in std::fs::read_dir("../fuzz/corpus/request").unwrap() {
+            let Ok(text) = String::from_utf8(std::fs::read(entry.unwrap().path()).unwrap()) else { continue };
+            let mut lines = text.splitn(4, '\n');
+            let (query, timeout) = (lines.next().unwrap(), lines.next());
+            match Ask::parse(query, timeout) {
+                Ok(ask) => {
+                    assert!(ask.timeout.is_none_or(|limit| limit <= Duration::from_secs(3600)), "{text}");
+                    let written: String = form_urlencoded::Serializer::new(String::new()).extend_pairs(&ask.query).finish();
+                    assert_eq!(Ask::parse(&written, None).unwrap().query, ask.query, "{text}");
+                }
+                Err(error) => assert!(error.status == 400 && !error.message.contains('\n'), "{text}"),
+            }
+            let format = crate::expo::negotiate(lines.next());
+            assert!(format == crate::expo::Format::Text || text.contains("application/openmetrics-text"), "{text}");
+            seen += 1;
+        }
+        assert!(seen >= 5, "{seen}");
+    }
+
     #[tokio::test]
     async fn the_query_is_decoded() {
         let ask = Ask::parse("collect%5B%5D=a&collect[]=b+c&target=x%2Fy", None).unwrap();

@@ -284,6 +284,24 @@ mod tests {
         assert!(parse::<Sample>("", "x.yml").unwrap().targets.0.is_empty());
     }
 
+    /// What the fuzz target asserts of refusals, over the files that it began with and found.
+    #[test]
+    fn replays_the_corpus() {
+        let (mut taken, mut refused) = (0, 0);
+        for entry in std::fs::read_dir("../fuzz/corpus/configuration").unwrap() {
+            let Ok(text) = String::from_utf8(std::fs::read(entry.unwrap().path()).unwrap()) else { continue };
+            match parse::<Sample>(&text, "folder/x.yml") {
+                Ok(_) => taken += 1,
+                Err(error) => {
+                    assert!(error.message.starts_with("folder/x.yml") && !error.message.contains('\n'), "{error}");
+                    assert!(!error.hint.as_deref().unwrap_or_default().contains('\n'), "{error}");
+                    refused += 1;
+                }
+            }
+        }
+        assert!(taken + refused >= 7 && refused >= 4, "{taken} taken, {refused} refused");
+    }
+
     #[test]
     fn unknown_keys_are_refused_with_place_and_guess() {
         let e = refused("targets:\n  main:\n    hots: a\n");
