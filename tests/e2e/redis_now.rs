@@ -46,7 +46,7 @@ fn json(server: &Redis, user: Option<&str>) -> Value {
 
 #[test]
 fn clients_slow_commands_memory_and_replicas_are_told_with_the_shipped_rule() {
-    let settings = ["maxmemory 50mb", "slowlog-log-slower-than 10000", "appendonly yes"].map(str::to_owned);
+    let settings = ["maxmemory 50mb", "slowlog-log-slower-than 25000", "appendonly yes"].map(str::to_owned);
     let primary = server(with(&settings));
     let replica = Redis::start_replica(&primary, RedisOptions::default());
     let calm = json(&primary, Some(MONITOR));
@@ -69,7 +69,9 @@ fn clients_slow_commands_memory_and_replicas_are_told_with_the_shipped_rule() {
     assert_eq!(found["clients"]["states"]["blocked"], 1, "{found}");
     assert_eq!(found["clients"]["by_owner"][0]["address"], "127.0.0.1", "{found}");
     let commands = found["slow"]["commands"].as_array().unwrap();
-    let named: Vec<(&str, i64)> = commands.iter().map(|c| (c["command"].as_str().unwrap(), c["arguments"].as_i64().unwrap())).collect();
+    // Without the calls of the script, any of which may have waited for a processor.
+    let asked = commands.iter().filter(|c| c["command"] != "TIME");
+    let named: Vec<(&str, i64)> = asked.map(|c| (c["command"].as_str().unwrap(), c["arguments"].as_i64().unwrap())).collect();
     assert_eq!(named, [("DEBUG", 2), ("EVAL", 3)], "the slowest first: {found}");
     assert!(commands[0]["seconds"].as_f64().unwrap() >= 0.05 && commands[0]["at"].as_str().unwrap().ends_with('Z'), "{found}");
     assert_eq!((found["memory"]["limit_bytes"].as_f64(), &found["memory"]["policy"]), (Some(52_428_800.0), &Value::from("noeviction")));
