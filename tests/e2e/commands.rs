@@ -4,17 +4,16 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Output;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use e2e::exporter::run;
 use e2e::fault::{FaultProxy, Mode};
 use e2e::http::encode;
 use e2e::poll;
+use e2e::said::Ended;
 use e2e::servers::postgres::{Postgres, PostgresOptions};
 use e2e::temp::{TempFolder, free_port};
-use e2e::watched::{BINARY, CANARY, COLLECTORS, MONITOR, environment, server, tells, wait_fine, watch};
+use e2e::watched::{CANARY, COLLECTORS, MONITOR, environment, says, server, wait_fine, watch};
 use serde_json::Value;
 
 fn shared() -> &'static Arc<Postgres> {
@@ -24,22 +23,6 @@ fn shared() -> &'static Arc<Postgres> {
 
 /// A name, arguments, and environment.
 type Way<'a> = (&'a str, &'a [&'a str], Vec<(&'a str, &'a str)>);
-
-struct Ended {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-/// Runs a command to its end; the password must not be in what it says.
-#[track_caller]
-fn says(args: &[&str], env: &[(&str, &str)]) -> Ended {
-    let Output { status, stdout, stderr } = run(BINARY, args, env);
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    let ended = Ended { code: status.code(), out: text(stdout), err: text(stderr) };
-    assert!(!tells(&ended.out) && !tells(&ended.err), "{args:?} shows the password:\n{}\n{}", ended.out, ended.err);
-    ended
-}
 
 /// As [`says`], with the peer's variables for the server behind `port`.
 #[track_caller]

@@ -12,12 +12,13 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use e2e::exporter::{self, Exporter, run};
+use e2e::exporter::{self, Exporter};
 use e2e::fault::{FaultProxy, Mode};
-use e2e::http::{self, Connection, encode};
+use e2e::http::{self, Connection};
 use e2e::page::Page;
 use e2e::poll;
 use e2e::process::{self, Process};
+use e2e::said::{Aimed, aimed, prints, says};
 use e2e::servers::postgres::PostgresOptions;
 use e2e::servers::redis::Redis;
 use e2e::temp::{TempFolder, free_port};
@@ -36,27 +37,6 @@ fn short(binary: &str) -> &str {
     binary.trim_start_matches("sage-").trim_end_matches("-exporter")
 }
 
-struct Ended {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-#[track_caller]
-fn says(binary: &str, args: &[&str]) -> Ended {
-    let Output { status, stdout, stderr } = run(binary, args, &[]);
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Ended { code: status.code(), out: text(stdout), err: text(stderr) }
-}
-
-/// What the command prints, which must end well and without a word on standard error.
-#[track_caller]
-fn prints(binary: &str, args: &[&str]) -> String {
-    let ended = says(binary, args);
-    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{binary} {args:?}: {}", ended.out);
-    ended.out
-}
-
 /// Hands `text` to a checker.
 #[track_caller]
 fn accepts(program: &str, args: &[&str], text: &str, about: &str) {
@@ -69,37 +49,6 @@ fn accepts(program: &str, args: &[&str], text: &str, about: &str) {
     writer.join().unwrap().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{about}: {program} {args:?}:\n{said}");
-}
-
-/// The configuration of one target or module with the server at `address`, and the path of its page. Made from what the
-/// exporter itself prints, so that no exporter is named here.
-fn aimed(binary: &str, address: SocketAddr, password: Option<&Path>) -> (String, String) {
-    let printed = prints(binary, &["print-config"]);
-    let mut config = String::new();
-    let mut aimed = false;
-    for line in printed.lines() {
-        let indent = &line[..line.len() - line.trim_start().len()];
-        // Keys of the first target alone: modules have none of these names.
-        let key = line.trim_start().split(':').next().unwrap_or_default();
-        match key {
-            "host" | "port" | "url" | "address" => {
-                aimed = true;
-                let value = match key {
-                    "host" => "127.0.0.1".to_owned(),
-                    "port" => address.port().to_string(),
-                    "url" => format!("http://{address}/"),
-                    _ => address.to_string(),
-                };
-                config.push_str(&format!("{indent}{key}: {value}\n"));
-                if let Some(password) = password.filter(|_| matches!(key, "host" | "url" | "address")) {
-                    config.push_str(&format!("{indent}password_file: {}\n", password.display()));
-                }
-            }
-            "password_file" => {}
-            _ => config.push_str(&format!("{line}\n")),
-        }
-    }
-    if aimed { (config, "/metrics".to_owned()) } else { (printed, format!("/probe?target={}", encode(&format!("http://{address}/")))) }
 }
 
 #[test]
@@ -119,13 +68,13 @@ fn the_commands_of_all() {
         let config = format!("--config.file={}", file.display());
         assert_eq!(prints(binary, &["config", "validate", &config]), "the configuration is valid\n");
         let unknown =
-            says(binary, &["config", "validate", &format!("--config.file={}", folder.write("bad.yml", "nonsense: 1\n").display())]);
+            says(binary, &["config", "validate", &format!("--config.file={}", folder.write("bad.yml", "nonsense: 1\n").display())], &[]);
         assert!(
             unknown.code == Some(1) && unknown.err.contains("bad.yml:1:1: unknown key `nonsense`\nhint: "),
             "{binary}: {}",
             unknown.err
         );
-        let typo = says(binary, &["chek"]);
+        let typo = says(binary, &["chek"], &[]);
         assert!(typo.code == Some(2) && typo.err.contains("'check'"), "{binary}: {}", typo.err);
 
         let job = prints(binary, &["scrape-config", "--web.listen-address=192.0.2.1:9999"]);
@@ -173,10 +122,10 @@ fn what_ships_is_what_stands_in_the_repository() {
         // Again is no change, and what somebody has edited stays.
         assert_eq!(prints(binary, &to), written);
         fs::write(directory.join("sage.yml"), "edited").unwrap();
-        let refused = says(binary, &to);
+        let refused = says(binary, &to, &[]);
         assert!(refused.code == Some(1) && refused.err.contains("sage.yml") && refused.err.contains("--force"), "{}", refused.err);
         assert_eq!(fs::read_to_string(directory.join("sage.yml")).unwrap(), "edited");
-        let other = says(binary, &["rules", "--page", "SageExporterDwn"]);
+        let other = says(binary, &["rules", "--page", "SageExporterDwn"], &[]);
         assert!(other.err.contains("did you mean `SageExporterDown`?"), "{}", other.err);
 
         if let Ok(kept) = fs::read_to_string(root().join(format!("dashboards/{name}.json"))) {
@@ -187,7 +136,7 @@ fn what_ships_is_what_stands_in_the_repository() {
             let args: &[&str] = if several { &["dashboards", "--name", name] } else { &["dashboards"] };
             assert_eq!(prints(binary, args), kept);
         } else {
-            assert!(says(binary, &["dashboards"]).err.contains("no dashboard ships"), "{binary}");
+            assert!(says(binary, &["dashboards"], &[]).err.contains("no dashboard ships"), "{binary}");
         }
     }
 }
@@ -224,7 +173,7 @@ fn each_bad_configuration_is_refused_with_its_reason() {
         for file in files {
             let name = file.file_name().unwrap().to_string_lossy().into_owned();
             let text = fs::read_to_string(&file).unwrap();
-            let ended = says(binary, &["config", "validate", &format!("--config.file={}", file.display())]);
+            let ended = says(binary, &["config", "validate", &format!("--config.file={}", file.display())], &[]);
             if name.starts_with("valid-") {
                 assert_eq!((ended.code, ended.out.as_str()), (Some(0), "the configuration is valid\n"), "{name}: {}", ended.err);
                 continue;
@@ -243,7 +192,7 @@ fn each_bad_configuration_is_refused_with_its_reason() {
             prints(binary, &["config", "validate", &format!("--config.file={}", example.display())]),
             "the configuration is valid\n"
         );
-        let missing = says(binary, &["config", "validate", "--config.file=nowhere.yml"]);
+        let missing = says(binary, &["config", "validate", "--config.file=nowhere.yml"], &[]);
         assert!(missing.code == Some(1) && missing.err.contains("nowhere.yml") && missing.err.contains("hint: "), "{}", missing.err);
     }
 }
@@ -252,7 +201,7 @@ fn each_bad_configuration_is_refused_with_its_reason() {
 fn the_routes_of_all() {
     for binary in &exporter::all() {
         let closed = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let (config, path) = aimed(binary, closed, None);
+        let Aimed { config, path, .. } = aimed(binary, closed, None);
         let folder = TempFolder::new(short(binary));
         let exporter = Exporter::start(binary, &[&format!("--config.file={}", folder.write("c.yml", &config).display())], &[]);
         for (path, status) in [("/", 200), ("/metrics", 200), ("/-/healthy", 200), ("/-/ready", 200), ("/probe", 400)] {
@@ -298,7 +247,7 @@ fn a_target_that_hangs_is_told_in_time_and_holds_nothing() {
     for binary in &exporter::all() {
         let proxy = FaultProxy::start(SocketAddr::from(([127, 0, 0, 1], free_port())));
         proxy.set(Mode::BlackHole);
-        let (config, path) = aimed(binary, proxy.address(), None);
+        let Aimed { config, path, .. } = aimed(binary, proxy.address(), None);
         let folder = TempFolder::new(short(binary));
         let exporter = Exporter::start(binary, &[&format!("--config.file={}", folder.write("c.yml", &config).display())], &[]);
         let before = exporter.open_fds();
@@ -327,7 +276,7 @@ fn a_target_that_hangs_is_told_in_time_and_holds_nothing() {
 fn bundled(binary: &str, args: &[&str], env: &[(&str, &str)]) -> (String, String) {
     let folder = TempFolder::new("bundle");
     let file = folder.join("bundle.tar.gz");
-    let Output { status, stdout, stderr } = run(binary, &[&["bundle", "--output", file.to_str().unwrap()], args].concat(), env);
+    let Output { status, stdout, stderr } = exporter::run(binary, &[&["bundle", "--output", file.to_str().unwrap()], args].concat(), env);
     let said = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
     assert!(status.success(), "{binary}: {said}");
     let out = Command::new("tar").args(["--extract", "--gzip", "--to-stdout", "--file"]).arg(&file).output().unwrap();
@@ -348,12 +297,12 @@ fn a_password_is_in_nothing_that_is_shown() {
         });
         let folder = TempFolder::new(short(binary));
         let password = folder.write_secret("password", CANARY);
-        let (config, path) = aimed(binary, address, Some(&password));
+        let Aimed { config, path, .. } = aimed(binary, address, Some(&password));
         let file = folder.write("c.yml", &config);
         let mut flag = format!("--config.file={}", file.display());
         // Where targets have no password in a file, all else holds as well.
-        if says(binary, &["config", "validate", &flag]).code != Some(0) {
-            flag = format!("--config.file={}", folder.write("d.yml", &aimed(binary, address, None).0).display());
+        if says(binary, &["config", "validate", &flag], &[]).code != Some(0) {
+            flag = format!("--config.file={}", folder.write("d.yml", &aimed(binary, address, None).config).display());
         }
         let exporter = Exporter::start(binary, &[&flag, "--log.level=debug"], &[]);
         for path in ["/", "/metrics", &path, "/-/healthy", "/-/ready", "/nothing", "/-/reload"] {
@@ -367,7 +316,7 @@ fn a_password_is_in_nothing_that_is_shown() {
             &["bundle", "--timeout=2s"],
             &["probe", "x", "--timeout=1s"],
         ] {
-            let ended = says(binary, &[args, &[&flag, "--log.level=debug"]].concat());
+            let ended = says(binary, &[args, &[&flag, "--log.level=debug"]].concat(), &[]);
             assert!(!tells(&ended.out) && !tells(&ended.err), "{binary} {args:?}: {}{}", ended.out, ended.err);
         }
         let (text, said) = bundled(binary, &[&flag, "--timeout=2s"], &[]);
@@ -389,7 +338,7 @@ fn a_bundle_of_a_real_server_holds_what_support_asks_for() {
     for part in ["\nsage_up 1\n", "\"up\": true", &format!("user: {MONITOR}"), "DATA_SOURCE_PASS", "DEBUG", "series by name"] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    let listed = run("sage-postgres-exporter", &["bundle"], &env);
+    let listed = exporter::run("sage-postgres-exporter", &["bundle"], &env);
     assert!(String::from_utf8_lossy(&listed.stdout).contains("nothing is written"));
 }
 
@@ -406,10 +355,11 @@ fn local_servers_are_found_and_their_configuration_works() {
         assert_eq!(prints(binary, &["config", "validate", &format!("--config.file={}", file.display())]), "the configuration is valid\n");
         assert_eq!(postgres.count_connections(MONITOR), connections);
     }
-    let probed = run("sage-redis-exporter", &["probe", "default", &format!("--redis.addr=redis://127.0.0.1:{}", redis.port())], &[]);
+    let probed =
+        exporter::run("sage-redis-exporter", &["probe", "default", &format!("--redis.addr=redis://127.0.0.1:{}", redis.port())], &[]);
     let page = String::from_utf8(probed.stdout).unwrap();
     assert!(probed.status.success() && page.contains("\nsage_up 1\n"), "{page}{}", String::from_utf8_lossy(&probed.stderr));
-    let down = run("sage-http-exporter", &["probe", &format!("http://127.0.0.1:{}/", free_port())], &[]);
+    let down = exporter::run("sage-http-exporter", &["probe", &format!("http://127.0.0.1:{}/", free_port())], &[]);
     assert_eq!((down.status.code(), String::from_utf8_lossy(&down.stdout).contains("\nprobe_success 0\n")), (Some(1), true));
 }
 

@@ -7,18 +7,17 @@ use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Output;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use e2e::exporter::{Exporter, run};
+use e2e::exporter::Exporter;
 use e2e::http::{self, encode};
 use e2e::page::Page;
 use e2e::poll;
 use e2e::servers::postgres::{Postgres, PostgresOptions};
 use e2e::servers::prometheus::{Job, Prometheus, PrometheusOptions};
 use e2e::temp::{TempFolder, free_port};
-use e2e::watched::{BINARY, BRISK, CANARY, LIMIT, MONITOR, environment, server, tells, watch};
+use e2e::watched::{BINARY, BRISK, CANARY, LIMIT, MONITOR, environment, says, server, tells, watch};
 
 /// For places that do not take every character.
 const PLAIN: (&str, &str) = ("plain_monitor", "w0rd-plain");
@@ -153,21 +152,6 @@ fn a_handmade_unit_starts_ours() {
     assert_eq!(ran, ["locks"], "PG_EXPORTER_DISABLE_DEFAULT_METRICS=true, --collector.locks");
     assert!(page.has("pg_blocked_sessions"), "{}", exporter.logs());
     assert!(exporter.logs().lines().all(|line| line.starts_with('{')), "--log.format=json: {}", exporter.logs());
-}
-
-struct Ended {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-#[track_caller]
-fn says(args: &[&str], env: &[(&str, &str)]) -> Ended {
-    let Output { status, stdout, stderr } = run(BINARY, args, env);
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    let ended = Ended { code: status.code(), out: text(stdout), err: text(stderr) };
-    assert!(!tells(&ended.out) && !tells(&ended.err), "{args:?} shows the password:\n{}\n{}", ended.out, ended.err);
-    ended
 }
 
 #[test]

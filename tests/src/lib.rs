@@ -17,6 +17,7 @@ pub mod lint;
 pub mod page;
 pub mod poll;
 pub mod process;
+pub mod said;
 pub mod servers;
 pub mod site;
 pub mod temp;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::exporter::Exporter;
 use crate::page::Page;
 use crate::poll;
+use crate::said::{self, Ended};
 use crate::servers::postgres::{Postgres, PostgresOptions};
 use crate::temp::TempFolder;
 
@@ -148,6 +149,12 @@ pub fn wait_fine(exporter: &Exporter) -> Page {
 /// True when the text holds the password, escaped or not.
 pub fn tells(text: &str) -> bool {
     text.contains(TRACE)
+}
+
+/// Runs a command of the exporter to its end.
+#[track_caller]
+pub fn says(args: &[&str], env: &[(&str, &str)]) -> Ended {
+    said::says(BINARY, args, env)
 }
 
 /// Looks for the password in all that a running exporter shows.
