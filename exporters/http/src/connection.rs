@@ -1,7 +1,7 @@
 //! One connection to a target: resolve, connect, TLS, each timed, with what was seen kept when the probe is cut off.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -143,11 +143,11 @@ pub fn bare(host: &Host) -> String {
     }
 }
 
-/// Resolves and connects.
+/// Resolves, and begins the phase of connecting.
 ///
 /// # Errors
-/// Those of the resolver and the system; `forbidden` for addresses that are never asked.
-pub async fn open(host: &Host, port: u16, route: Route, seen: &mut Seen) -> Result<TcpStream, CollectError> {
+/// Those of the resolver; `forbidden` for addresses that are never asked.
+pub async fn locate(host: &Host, port: u16, route: Route, seen: &mut Seen) -> Result<SocketAddr, CollectError> {
     (seen.connected, seen.tls) = (false, None);
     seen.clock.enter(Phase::Resolve);
     let name = bare(host);
@@ -155,6 +155,15 @@ pub async fn open(host: &Host, port: u16, route: Route, seen: &mut Seen) -> Resu
     let chosen = address::choose(&name, &found, route.preferred, route.fallback)?;
     seen.address.get_or_insert(chosen.ip());
     seen.clock.enter(Phase::Connect);
+    Ok(chosen)
+}
+
+/// Resolves and connects.
+///
+/// # Errors
+/// Those of the resolver and the system; `forbidden` for addresses that are never asked.
+pub async fn open(host: &Host, port: u16, route: Route, seen: &mut Seen) -> Result<TcpStream, CollectError> {
+    let chosen = locate(host, port, route, seen).await?;
     let stream = match route.source {
         Some(source) => dial::connect_from(source, chosen).await?,
         None => dial::connect(&[chosen]).await?,

@@ -52,4 +52,21 @@ sage_common::metrics! {
     TLS_VERSION: Gauge "probe_tls_version_info" [version];
     /// The TLS cipher suite that was agreed on; always 1.
     TLS_CIPHER: Gauge "probe_tls_cipher_info" [cipher];
+    /// Seconds spent in each phase (resolve, connect: with the TLS handshake, request: from the query to the whole answer).
+    /// 0 where a phase was not reached.
+    DNS_DURATION: Gauge "probe_dns_duration_seconds" [phase];
+    /// 1 when the DNS server answered, whatever the answer says, else 0.
+    DNS_SUCCEEDED: Gauge "probe_dns_query_succeeded" [];
+    /// Records in the answer section; absent when no answer came.
+    DNS_ANSWERS: Gauge "probe_dns_answer_rrs" [];
+    /// Records in the authority section; absent when no answer came.
+    DNS_AUTHORITIES: Gauge "probe_dns_authority_rrs" [];
+    /// Records in the additional section; absent when no answer came.
+    DNS_ADDITIONALS: Gauge "probe_dns_additional_rrs" [];
+    /// Serial number of the zone, where the answer to a query of type SOA begins with one.
+    DNS_SERIAL: Gauge "probe_dns_serial" [];
+    /// Response code of the answer as a number (0 NOERROR, 2 SERVFAIL, 3 NXDOMAIN, 5 REFUSED); absent when no answer came.
+    DNS_RCODE: Gauge "probe_dns_rcode" [];
+    /// 1 when the answer did not fit into a datagram and was fetched again over TCP, else 0; absent when no answer came.
+    DNS_TRUNCATED: Gauge "probe_dns_truncated" [];
 }

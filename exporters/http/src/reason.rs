@@ -39,8 +39,10 @@ pub mod coarse {
     pub const SSL: ErrorKind = ErrorKind::Product("ssl");
     /// The proxy does not do its part.
     pub const PROXY: ErrorKind = ErrorKind::Product("proxy");
+    /// The response code of the DNS answer is not one that the module takes.
+    pub const RCODE: ErrorKind = ErrorKind::Product("rcode");
     /// All of them.
-    pub const ALL: &[&str] = &["forbidden", "redirect", "status", "http_version", "regex", "ssl", "proxy"];
+    pub const ALL: &[&str] = &["forbidden", "redirect", "status", "http_version", "regex", "ssl", "proxy", "rcode"];
 }
 
 macro_rules! reasons {
@@ -91,6 +93,7 @@ reasons! {
     BODY_TIMEOUT = "body_timeout", ErrorKind::Timeout, "The answer began, but did not end in time.";
     BODY_SIZE = "body_size", ErrorKind::Limit, "The body is larger than is taken.";
     BODY_ENCODING = "body_encoding", ErrorKind::Decode, "The body is not compressed as the module wants it.";
+    DNS_RCODE = "dns_rcode", coarse::RCODE, "The DNS server answered with a response code that the module does not take.";
     CONTENT = "content", coarse::REGEX, "A check of header or body says no.";
     AUTH = "auth", ErrorKind::Auth, "A secret of the module cannot be read or sent.";
     PERMISSION = "permission", ErrorKind::Permission, "The system does not let us, for instance by a local firewall.";

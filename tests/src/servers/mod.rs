@@ -7,6 +7,7 @@ pub mod nginx;
 pub mod postgres;
 pub mod prometheus;
 pub mod redis;
+pub mod unbound;
 
 /// What to run when a server's programs are missing.
 pub const INSTALL_HINT: &str = "run scripts/setup.sh (or make test, which does) to install it";

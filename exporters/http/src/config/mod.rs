@@ -2,6 +2,7 @@
 //!
 //! A prober has a section of its own name: a line below, a file of settings, and a line in `probes::PROBERS`.
 
+pub mod dns;
 pub mod http;
 pub mod refused;
 pub mod tcp;
@@ -75,11 +76,12 @@ macro_rules! sections {
 }
 
 sections! {
+    /// How the dns prober asks.
+    dns: dns::DnsConfig,
     /// How the http prober asks.
     http: http::HttpConfig,
     /// How the tcp prober asks.
     tcp: tcp::TcpConfig,
-    ; dns refused "refused::dns"
     ; icmp refused "refused::icmp"
     ; grpc refused "refused::grpc"
     ; unix refused "refused::unix"
@@ -100,7 +102,12 @@ impl ModuleConfig {
             return Err(Invalid::new(format!("the prober is {name}, but there are settings for {section}"))
                 .hint(format!("write `prober: {section}`, or remove `{section}:`")));
         }
-        self.given().try_for_each(|(_, wrong)| wrong)
+        self.given().try_for_each(|(_, wrong)| wrong)?;
+        // What is left out must be fine too: dns has a key that must be there.
+        match self.given().next() {
+            None => Self::plain(name).map_or(Ok(()), |module| module.given().try_for_each(|(_, wrong)| wrong)),
+            Some(_) => Ok(()),
+        }
     }
 }
 

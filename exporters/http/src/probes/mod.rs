@@ -1,6 +1,7 @@
 //! The probers, one line each, and why a probe can fail.
 
 mod body;
+mod dns;
 mod exchange;
 pub mod hop;
 mod http;
@@ -32,12 +33,13 @@ struct Entry {
 
 /// All probers.
 static PROBERS: &[Entry] = &[
+    Entry { name: "dns", accept: dns::accept, probe: |ask| dns::probe(ask).boxed() },
     Entry { name: "http", accept: hop::accept, probe: |ask| http::probe(ask).boxed() },
     Entry { name: "tcp", accept: tcp::accept, probe: |ask| tcp::probe(ask).boxed() },
 ];
 
 /// Probers of blackbox_exporter that are not here.
-const NOT_HERE: [&str; 5] = ["dns", "icmp", "grpc", "unix", "websocket"];
+const NOT_HERE: [&str; 4] = ["icmp", "grpc", "unix", "websocket"];
 
 pub use crate::reason::coarse as reason;
 
