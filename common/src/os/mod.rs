@@ -5,6 +5,7 @@ pub mod activation;
 pub mod files;
 pub mod footprint;
 pub mod host;
+pub mod icmp;
 pub mod listening;
 pub mod names;
 pub mod notify;
