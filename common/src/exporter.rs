@@ -55,7 +55,7 @@ pub trait Program: App + Sized {
     /// Reasons for failure that only this product has.
     fn reasons() -> &'static [&'static str];
 
-    /// Loads the configuration and starts background work.
+    /// Loads the configuration. A product's own work on its targets starts here, that of a prober with `in_force`.
     ///
     /// # Errors
     /// What is wrong in flags, environment or file.
@@ -68,6 +68,9 @@ pub trait Program: App + Sized {
     fn load_after(&self, common: &CommonFlags, flags: &Self::Flags, switches: &[(&'static str, bool)]) -> Result<Self, Invalid> {
         Self::load(common, flags, switches)
     }
+
+    /// The exporter serves by this configuration from now on: starts what goes on beside scrapes. No command calls it.
+    fn in_force(&self) {}
 
     /// `next` has taken the place of this one: ends what it does not go on with, and says what has changed.
     fn hand_over(&self, next: &Self) -> String;

@@ -5,6 +5,7 @@
 //! function by function: `http::serve` → `app` → `Flight` → `scrape` → `Sink` → `expo`.
 
 pub mod app;
+pub mod background;
 pub mod budget;
 pub mod catalogue;
 pub mod check;

@@ -1,6 +1,7 @@
 //! Probers: free targets, no session, no collectors. `/probe?target=&module=` asks one target by one module.
 //!
-//! A prober's configuration file lists modules and nothing else, as blackbox_exporter's does.
+//! A prober's configuration file lists modules, as blackbox_exporter's does; beside them may stand what it does on its own,
+//! on its own interval, whose findings are on `/metrics`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,15 +10,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::app::{App, Ask, BoxFuture, Scrapes, Section};
+use crate::background::Background;
 use crate::check::{CheckResult, Row};
 use crate::cli::CommonFlags;
 use crate::collector::About;
-use crate::command::{Failure, NoCommands};
+use crate::command::Failure;
 use crate::commands::discover::{self, Traces};
 use crate::config::{self, Named};
 use crate::deadline::Deadline;
@@ -30,6 +32,7 @@ use crate::put;
 use crate::report::note;
 use crate::service::Meta;
 use crate::sink::{NO_LIMIT, Sink};
+use crate::tasks::Tasks;
 
 crate::metrics! {
     /// 1 when the target answered at all (a connection, a status line), whatever the module thinks of the answer, else 0.
@@ -61,6 +64,12 @@ pub trait Prober: Sized + Send + Sync + 'static {
     const REASONS: &'static [&'static str] = &[];
     /// One way of probing, a strict struct of the configuration.
     type Module: DeserializeOwned + Serialize + Clone + fmt::Debug + Send + Sync + 'static;
+    /// The configuration file, a strict struct; its default is what there is without a file.
+    type Config: DeserializeOwned + Serialize + Default + Clone + fmt::Debug + Send + Sync + 'static;
+    /// What goes on beside probes.
+    type Work: Background<Self::Config>;
+    /// Its own commands.
+    type Command: clap::Subcommand + fmt::Debug + Send + Sync;
 
     /// A target as one may write it.
     const EXAMPLE: &'static str;
@@ -74,8 +83,14 @@ pub trait Prober: Sized + Send + Sync + 'static {
         async { None }
     }
 
-    /// The modules that there are without a configuration file.
-    fn default_modules() -> Vec<(String, Self::Module)>;
+    /// The modules of a configuration file.
+    fn modules(config: &Self::Config) -> &Named<Self::Module>;
+
+    /// True for an own command that tells its progress in the log.
+    fn logs(command: &Self::Command) -> bool;
+
+    /// Runs an own command to its end.
+    fn own(command: Self::Command, common: &CommonFlags) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// The module that is used where a request names none.
     const DEFAULT_MODULE: &'static str;
@@ -103,14 +118,6 @@ pub trait Prober: Sized + Send + Sync + 'static {
     fn verdict(outcome: &Outcome, duration: Duration, out: &mut Sink);
 }
 
-/// The configuration file of a prober.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, bound = "")]
-pub struct ProbeConfig<P: Prober> {
-    /// Modules by name.
-    pub modules: Named<P::Module>,
-}
-
 /// Flags of a prober.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ProbeFlags {
@@ -126,7 +133,9 @@ pub struct ProbeFlags {
 pub struct ProbeApp<P: Prober> {
     modules: BTreeMap<String, Arc<P::Module>>,
     flight: Flight<(String, String), Arc<Sink>>,
-    config: ProbeConfig<P>,
+    config: P::Config,
+    work: Arc<P::Work>,
+    tasks: Tasks,
     flags: ProbeFlags,
     offset: Duration,
 }
@@ -158,6 +167,21 @@ async fn run<P: Prober>(target: &str, module: &P::Module, deadline: Deadline) ->
 }
 
 impl<P: Prober> ProbeApp<P> {
+    fn make(common: &CommonFlags, flags: &ProbeFlags, before: Option<&Self>) -> Result<Self, Invalid> {
+        let config: P::Config = match &common.config_file {
+            Some(path) => config::load(path).map_err(part_hint)?,
+            None => P::Config::default(),
+        };
+        let mut modules = BTreeMap::new();
+        for (name, module) in &P::modules(&config).0 {
+            P::validate(module).map_err(|e| e.within(format_args!("module {name}")))?;
+            modules.insert(name.clone(), Arc::new(module.clone()));
+        }
+        let work = Arc::new(P::Work::make(&config, before.map(|app| &*app.work))?);
+        let (flags, offset) = (flags.clone(), common.timeout_offset.0);
+        Ok(Self { modules, flight: Flight::default(), config, work, tasks: Tasks::default(), flags, offset })
+    }
+
     fn module(&self, name: Option<&str>) -> Result<(&str, &Arc<P::Module>), HttpError> {
         let name = name.unwrap_or(P::DEFAULT_MODULE);
         let found = self.modules.get_key_value(name).ok_or_else(|| HttpError::bad_request(format!("unknown module {name:?}")))?;
@@ -216,7 +240,12 @@ impl<P: Prober> App for ProbeApp<P> {
     }
 
     fn metrics(&self, _: Ask) -> BoxFuture<'_, Result<Sink, HttpError>> {
-        async { Ok(Sink::new(NO_LIMIT)) }.boxed()
+        async {
+            let mut page = Sink::new(NO_LIMIT);
+            self.work.found(&mut page);
+            Ok(page)
+        }
+        .boxed()
     }
 
     fn probe(&self, ask: Ask) -> BoxFuture<'_, Result<Sink, HttpError>> {
@@ -251,6 +280,7 @@ impl<P: Prober> App for ProbeApp<P> {
                     )
                 });
                 result.rows.extend(rows);
+                result.rows.extend(self.work.once(deadline).await);
                 return result;
             }
             let module = match self.module(self.flags.check_module.as_deref()) {
@@ -290,10 +320,10 @@ impl<P: Prober> App for ProbeApp<P> {
 impl<P: Prober> Program for ProbeApp<P> {
     const META: &'static Meta = &P::META;
     type Flags = ProbeFlags;
-    type Command = NoCommands;
+    type Command = P::Command;
 
     fn sections() -> Vec<Section> {
-        vec![
+        let mut sections = vec![
             Section {
                 collector: "",
                 help: "About the exporter itself, on /metrics only.",
@@ -302,7 +332,9 @@ impl<P: Prober> Program for ProbeApp<P> {
             },
             Section { collector: "probe", help: "The answer of /probe.", when: "each probe", metrics: P::METRICS },
             Section { collector: "", help: "On every probe page, as on the pages of all exporters.", when: "each probe", metrics: METRICS },
-        ]
+        ];
+        sections.extend(P::Work::sections());
+        sections
     }
 
     fn collectors() -> Vec<&'static About> {
@@ -314,16 +346,15 @@ impl<P: Prober> Program for ProbeApp<P> {
     }
 
     fn load(common: &CommonFlags, flags: &ProbeFlags, _: &[(&'static str, bool)]) -> Result<Self, Invalid> {
-        let config: ProbeConfig<P> = match &common.config_file {
-            Some(path) => config::load(path).map_err(part_hint)?,
-            None => ProbeConfig { modules: Named(P::default_modules()) },
-        };
-        let mut modules = BTreeMap::new();
-        for (name, module) in &config.modules.0 {
-            P::validate(module).map_err(|e| e.within(format_args!("module {name}")))?;
-            modules.insert(name.clone(), Arc::new(module.clone()));
-        }
-        Ok(Self { modules, flight: Flight::default(), config, flags: flags.clone(), offset: common.timeout_offset.0 })
+        Self::make(common, flags, None)
+    }
+
+    fn load_after(&self, common: &CommonFlags, flags: &ProbeFlags, _: &[(&'static str, bool)]) -> Result<Self, Invalid> {
+        Self::make(common, flags, Some(self))
+    }
+
+    fn in_force(&self) {
+        P::Work::start(&self.work, &self.tasks);
     }
 
     async fn discover() -> Result<String, Invalid> {
@@ -338,21 +369,21 @@ impl<P: Prober> Program for ProbeApp<P> {
         if found.is_empty() {
             return Err(P::TRACES.nothing(P::META.product));
         }
-        let config = ProbeConfig::<P> { modules: Named(P::default_modules()) };
-        let yaml = serde_saphyr::to_string(&config).map_err(|e| Invalid::new(format!("cannot be written as YAML: {e}")))?;
+        let yaml = serde_saphyr::to_string(&P::Config::default()).map_err(|e| Invalid::new(format!("cannot be written as YAML: {e}")))?;
         let targets = found.concat();
         Ok(format!("# Found on this machine; these lines belong to the job that scrape-config prints:\n#   - targets:\n{targets}{yaml}"))
     }
 
     fn hand_over(&self, next: &Self) -> String {
+        self.tasks.end();
         format!("modules: {} before, {} now", self.modules.len(), next.modules.len())
     }
 
-    fn logs(command: &NoCommands) -> bool {
-        match *command {}
+    fn logs(command: &P::Command) -> bool {
+        P::logs(command)
     }
 
-    async fn own(command: NoCommands, _: &CommonFlags, _: &ProbeFlags, _: &[(&'static str, bool)]) -> Result<(), Failure> {
-        match command {}
+    async fn own(command: P::Command, common: &CommonFlags, _: &ProbeFlags, _: &[(&'static str, bool)]) -> Result<(), Failure> {
+        P::own(command, common).await
     }
 }

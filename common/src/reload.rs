@@ -60,6 +60,7 @@ impl<P: Program> Current<P> {
     /// What is wrong with it.
     pub fn load(common: CommonFlags, flags: P::Flags, switches: Switches, web: Arc<Web>) -> Result<Self, Invalid> {
         let app = Arc::new(P::load(&common, &flags, &switches)?);
+        app.in_force();
         let last = Loaded { success: true, at: SystemTime::now() };
         Ok(Self { common, flags, switches, web, app: Mutex::new(app), last: Mutex::new(last), turn: Mutex::default() })
     }
@@ -72,6 +73,7 @@ impl<P: Program> Current<P> {
                 *lock(&self.app) = Arc::clone(&next);
                 *lock(&self.last) = Loaded { success: true, at: SystemTime::now() };
                 let changes = before.hand_over(&next);
+                next.in_force();
                 tracing::info!(changes, "the configuration was read anew and is in force");
                 Ok(())
             }
