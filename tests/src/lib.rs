@@ -14,6 +14,7 @@ pub mod golden;
 pub mod http;
 pub mod issuer;
 pub mod lint;
+pub mod netns;
 pub mod page;
 pub mod poll;
 pub mod process;

@@ -7,11 +7,14 @@ mod connection;
 mod discover;
 mod known;
 mod metrics;
+mod ping;
 mod prober;
 mod probes;
+mod random;
 mod reason;
 #[cfg(test)]
 mod testing;
+mod work;
 
 use std::process::ExitCode;
 

@@ -35,6 +35,11 @@ sage_common::metrics! {
     HTTP_BODY_LENGTH: Gauge "probe_http_uncompressed_body_length" [];
     /// When the last answer says that its content was last modified (Last-Modified), Unix time.
     HTTP_LAST_MODIFIED: Gauge "probe_http_last_modified_timestamp_seconds" [];
+    /// Seconds spent in each phase (resolve, setup: the socket, rtt: from the request to the kernel's time of the reply); at a
+    /// timeout, as far as the probe came. 0 where a phase was not reached.
+    ICMP_DURATION: Gauge "probe_icmp_duration_seconds" [phase];
+    /// Time to live or hop limit that the echo reply had left; absent when none came.
+    ICMP_HOP_LIMIT: Gauge "probe_icmp_reply_hop_limit" [];
     /// Earliest end of validity among the certificates that the server showed, Unix time; also when the check refused them.
     SSL_EARLIEST_EXPIRY: Gauge "probe_ssl_earliest_cert_expiry" [];
     /// Earliest end of validity along the chain from the server's certificate, Unix time; only when the check passed.

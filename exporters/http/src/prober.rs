@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use sage_common::cli::CommonFlags;
+use sage_common::command::{Failure, NoCommands};
 use sage_common::commands::discover::Traces;
+use sage_common::config::Named;
 use sage_common::deadline::Deadline;
 use sage_common::desc::Info;
 use sage_common::error::Invalid;
@@ -13,10 +16,12 @@ use sage_common::service::Meta;
 use sage_common::sink::Sink;
 
 use crate::config::ModuleConfig;
+use crate::config::file::FileConfig;
 use crate::discover;
 use crate::metrics::{self, DURATION, ERROR_INFO, SUCCESS};
 use crate::probes::Ask;
 use crate::reason::{self, Reason};
+use crate::work::Work;
 
 /// Probes by the modules of a blackbox.yml.
 pub struct Http;
@@ -29,16 +34,24 @@ impl Prober for Http {
     const EXAMPLE: &'static str = "https://example.com/";
     const TRACES: Traces = discover::TRACES;
     type Module = ModuleConfig;
+    type Config = FileConfig;
+    type Work = Work;
+    type Command = NoCommands;
 
     async fn recognise(place: &Place) -> Option<String> {
         discover::recognise(place).await
     }
 
-    fn default_modules() -> Vec<(String, ModuleConfig)> {
-        [("http_2xx", "http"), ("tcp_connect", "tcp")]
-            .into_iter()
-            .filter_map(|(name, prober)| Some((name.to_owned(), ModuleConfig::plain(prober)?)))
-            .collect()
+    fn modules(config: &FileConfig) -> &Named<ModuleConfig> {
+        &config.modules
+    }
+
+    fn logs(command: &NoCommands) -> bool {
+        match *command {}
+    }
+
+    async fn own(command: NoCommands, _: &CommonFlags) -> Result<(), Failure> {
+        match command {}
     }
 
     fn timeout(module: &ModuleConfig) -> Option<Duration> {

@@ -67,6 +67,7 @@ reasons! {
     REFUSED = "refused", ErrorKind::Refused, "Nobody listens on the port, or a firewall says so.";
     UNREACHABLE = "unreachable", ErrorKind::Connect, "There is no way to the address: no route, or a router says no.";
     CONNECT_TIMEOUT = "connect_timeout", ErrorKind::Timeout, "The connection was not made in time: mostly a firewall that drops packets.";
+    TOO_BIG = "packet_too_big", ErrorKind::Connect, "The echo request is too big for the way, and may not be cut into fragments.";
     CONNECTION_LOST = "connection_lost", ErrorKind::Connect, "The other end hung up in the middle.";
     PROXY_REFUSED = "proxy_refused", coarse::PROXY, "Nobody listens at the proxy, or it cannot be reached.";
     PROXY_AUTH = "proxy_auth", coarse::PROXY, "The proxy wants a user and password (407), or others.";
@@ -95,6 +96,8 @@ reasons! {
     BODY_ENCODING = "body_encoding", ErrorKind::Decode, "The body is not compressed as the module wants it.";
     DNS_RCODE = "dns_rcode", coarse::RCODE, "The DNS server answered with a response code that the module does not take.";
     CONTENT = "content", coarse::REGEX, "A check of header or body says no.";
+    TOO_SHORT = "too_short", ErrorKind::Decode, "A throughput test: the transfer is too small to tell a rate.";
+    BUDGET = "budget", ErrorKind::Overloaded, "A throughput test: the daily budget of bytes is used up.";
     AUTH = "auth", ErrorKind::Auth, "A secret of the module cannot be read or sent.";
     PERMISSION = "permission", ErrorKind::Permission, "The system does not let us, for instance by a local firewall.";
     TIMEOUT = "timeout", ErrorKind::Timeout, "No answer in time, and no phase to name.";

@@ -152,6 +152,7 @@ fn receive(fd: &OwnedFd, buffer: &mut [u8]) -> io::Result<Raw> {
         let mut next = libc::CMSG_FIRSTHDR(&raw const message);
         while let Some(head) = next.as_ref() {
             let data = libc::CMSG_DATA(next);
+            #[allow(clippy::unnecessary_cast, reason = "it is shorter with musl")]
             let has = |size: usize| head.cmsg_len as usize >= libc::CMSG_LEN(size as _) as usize;
             match (head.cmsg_level, head.cmsg_type) {
                 (libc::SOL_SOCKET, libc::SO_TIMESTAMPNS) if has(size_of::<libc::timespec>()) => {

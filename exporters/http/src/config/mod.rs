@@ -3,7 +3,9 @@
 //! A prober has a section of its own name: a line below, a file of settings, and a line in `probes::PROBERS`.
 
 pub mod dns;
+pub mod file;
 pub mod http;
+pub mod icmp;
 pub mod refused;
 pub mod tcp;
 pub mod tls;
@@ -80,9 +82,10 @@ sections! {
     dns: dns::DnsConfig,
     /// How the http prober asks.
     http: http::HttpConfig,
+    /// How the icmp prober asks.
+    icmp: icmp::IcmpConfig,
     /// How the tcp prober asks.
     tcp: tcp::TcpConfig,
-    ; icmp refused "refused::icmp"
     ; grpc refused "refused::grpc"
     ; unix refused "refused::unix"
     ; websocket refused "refused::websocket"
@@ -128,6 +131,6 @@ mod tests {
         let tcp = ModuleConfig::plain("tcp").unwrap();
         tcp.validate().unwrap();
         assert_eq!(tcp.tcp.unwrap().preferred_ip_protocol, IpProtocol::Ip4);
-        assert!(ModuleConfig::plain("icmp").is_none());
+        assert!(ModuleConfig::plain("grpc").is_none());
     }
 }

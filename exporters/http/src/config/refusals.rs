@@ -2,10 +2,9 @@
 
 use clap::Parser as _;
 use sage_common::cli::Cli;
-use sage_common::command::NoCommands;
 use sage_common::error::Invalid;
 use sage_common::exporter::Program as _;
-use sage_common::prober::{ProbeApp, ProbeFlags};
+use sage_common::prober::{ProbeApp, ProbeFlags, Prober};
 
 use crate::prober::Http;
 
@@ -14,7 +13,8 @@ use crate::prober::Http;
 const CASES: &[(&str, &str, &str)] = &[
     ("unknown-key", ":5:7: unknown key `valid_status_code`", "did you mean `valid_status_codes`?"),
     ("unknown-prober", ":3:13: unknown prober `htpp`", "did you mean `http`?"),
-    ("prober-icmp", ":3:13: `prober: icmp` is not supported by this version", "remove the module"),
+    ("icmp-ttl", "module m: ttl: 300 is no time to live", "write 1 to 255"),
+    ("icmp-payload", "module m: payload_size: 65508 bytes do not fit", "write at most 65507"),
     ("prober-missing", "missing field `prober`", ""),
     ("dns-empty", "module m: dns: there is no query_name", "write `query_name: example.com`"),
     ("dns-name-missing", "module m: dns: there is no query_name", "write `query_name: example.com`"),
@@ -24,7 +24,7 @@ const CASES: &[(&str, &str, &str)] = &[
     ("dns-rcode", ":6:22: valid_rcodes: unknown code `NXDOMAN`", "did you mean `NXDOMAIN`?"),
     ("dns-over-tls", "module m: dns_over_tls needs a connection", "write `transport_protocol: tcp`"),
     ("dns-transport", "unknown value `quic`", "udp, tcp"),
-    ("icmp", "`icmp`: the icmp prober is not supported by this version", "remove the module"),
+    ("icmp", "module m: the prober is http, but there are settings for icmp", "write `prober: icmp`"),
     ("grpc", "`grpc`: the grpc prober is not supported by this version", "remove the module"),
     ("unix", "`unix`: the unix prober is not supported by this version", "remove the module"),
     ("websocket", "`websocket`: the websocket prober is not supported by this version", "remove the module"),
@@ -76,12 +76,24 @@ const CASES: &[(&str, &str, &str)] = &[
     ("tls-twice", "module m: TLS begins more than once", "write either `tls: true`"),
     ("expect-bytes", "`expect_bytes`: is not supported by this version", "`expect:`"),
     ("labels", "`labels`: labels made from the answer are not supported", "`expect:` alone decides"),
+    ("ping-direction", ":4:18: unknown value `north`", "did you mean `north-south`?"),
+    ("ping-interval", "ping: group 1: pings follow each other too closely", "an interval of 100ms"),
+    ("ping-burst", "ping: group 1: a burst of 10 pings, one each 200ms, is longer than the interval of 1s", "lower count"),
+    ("ping-name-twice", r#"ping: group 2: there are two targets with the name "a""#, "`name:` of its own"),
+    ("ping-host", r#"ping: group 1: "http://a/" is not a host"#, "without port or scheme"),
+    ("ping-port", "ping: group 1: a: a ping by TCP needs a port", "write `port: 443`"),
+    ("ping-timeout", "ping: group 1: timeout: 1m cannot be waited for", "write 10ms to 30s"),
+    ("ping-payload", "ping: group 1: payload_size: 8 bytes", "16 to 65507"),
+    ("ping-count", "ping: group 1: count: 0 pings", "write 1 to 100"),
+    ("ping-window", "ping: window: 0 pings", "write 1 to 1000"),
+    ("ping-resolve", "ping: resolve_interval must be at least 1s", "write `resolve_interval: 60s`"),
+    ("ping-label", r#"ping: labels: "ip" cannot be a label here"#, "letters, digits and underscores"),
     ("source-address", ":4:30: ", ""),
 ];
 
 fn load(file: &str) -> Result<ProbeApp<Http>, Invalid> {
     let args = ["x".to_owned(), format!("--config.file={file}")];
-    let cli = Cli::<ProbeFlags, NoCommands>::try_parse_from(args).unwrap();
+    let cli = Cli::<ProbeFlags, <Http as Prober>::Command>::try_parse_from(args).unwrap();
     ProbeApp::load(&cli.common, &cli.own, &[])
 }
 
@@ -98,7 +110,8 @@ fn every_file_is_refused_with_message_and_hint() {
             None => hint.is_empty(),
             Some(text) => !hint.is_empty() && text.contains(hint),
         };
-        if !error.message.starts_with(&file) && !error.message.starts_with("module m: ") || !error.message.contains(message) || !hinted {
+        let placed = [file.as_str(), "module m: ", "ping: ", "throughput: "].iter().any(|place| error.message.starts_with(place));
+        if !placed || !error.message.contains(message) || !hinted {
             wrong.push(format!("{name}: {error}"));
         }
         if error.to_string().contains("canary") {

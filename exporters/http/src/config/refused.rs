@@ -25,7 +25,6 @@ macro_rules! refused {
 }
 
 refused! {
-    icmp: "the icmp prober is not supported by this version" => "remove the module, or keep it in a file of its own for blackbox_exporter";
     grpc: "the grpc prober is not supported by this version" => "remove the module, or keep it in a file of its own for blackbox_exporter";
     unix: "the unix prober is not supported by this version" => "remove the module, or keep it in a file of its own for blackbox_exporter";
     websocket: "the websocket prober is not supported by this version" => "remove the module, or keep it in a file of its own for blackbox_exporter";

@@ -5,6 +5,7 @@ mod dns;
 mod exchange;
 pub mod hop;
 mod http;
+pub mod icmp;
 mod judge;
 mod request;
 mod tcp;
@@ -35,11 +36,12 @@ struct Entry {
 static PROBERS: &[Entry] = &[
     Entry { name: "dns", accept: dns::accept, probe: |ask| dns::probe(ask).boxed() },
     Entry { name: "http", accept: hop::accept, probe: |ask| http::probe(ask).boxed() },
+    Entry { name: "icmp", accept: icmp::accept, probe: |ask| icmp::probe(ask).boxed() },
     Entry { name: "tcp", accept: tcp::accept, probe: |ask| tcp::probe(ask).boxed() },
 ];
 
 /// Probers of blackbox_exporter that are not here.
-const NOT_HERE: [&str; 4] = ["icmp", "grpc", "unix", "websocket"];
+const NOT_HERE: [&str; 3] = ["grpc", "unix", "websocket"];
 
 pub use crate::reason::coarse as reason;
 
