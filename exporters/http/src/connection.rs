@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use url::Host;
 
 use crate::config::types::IpProtocol;
-use crate::metrics::{CERT_AGE, DNS_LOOKUP, IP_ADDR_HASH, IP_PROTOCOL, PHASE, TLS_CIPHER, TLS_VERIFY_OK, TLS_VERSION};
+use crate::metrics::{CERT_AGE, DNS_LOOKUP, IP_ADDR_HASH, IP_PROTOCOL, PHASE, PROXY, TLS_CIPHER, TLS_VERIFY_OK, TLS_VERSION};
 use crate::reason::Reason;
 use crate::{address, certificate, known};
 
@@ -73,6 +73,8 @@ impl Phase {
 pub struct Clock {
     spent: BTreeMap<Phase, Duration>,
     running: Option<(Phase, Instant)>,
+    /// Whether it is the way to the proxy that is looked for.
+    pub to_proxy: bool,
 }
 
 impl Clock {
@@ -97,6 +99,7 @@ impl Clock {
     /// The error of a probe whose time ran out now.
     pub fn timeout(&self) -> CollectError {
         let (reason, text) = self.running.map_or((Reason::TIMEOUT, "the time is over"), |(phase, _)| phase.timeout());
+        let (reason, text) = if self.to_proxy { (Reason::PROXY_TIMEOUT, "the proxy was not reached in time") } else { (reason, text) };
         reason.error(text)
     }
 }
@@ -128,6 +131,8 @@ pub struct Seen {
     pub clock: Clock,
     /// Whether the last connection was made.
     pub connected: bool,
+    /// Who named the proxy of the last connection and its scheme, where the module has one.
+    pub proxy: Option<(&'static str, String)>,
     /// What the target's certificates are kept by; nothing is kept without it.
     pub known_as: Option<String>,
     address: Option<IpAddr>,
@@ -143,19 +148,27 @@ pub fn bare(host: &Host) -> String {
     }
 }
 
-/// Resolves, and begins the phase of connecting.
+/// Resolves the target, and begins the phase of connecting; what was seen of a connection before is forgotten.
 ///
 /// # Errors
 /// Those of the resolver; `forbidden` for addresses that are never asked.
 pub async fn locate(host: &Host, port: u16, route: Route, seen: &mut Seen) -> Result<SocketAddr, CollectError> {
-    (seen.connected, seen.tls) = (false, None);
-    seen.clock.enter(Phase::Resolve);
-    let name = bare(host);
-    let found = dial::resolve(&name, port).await?;
-    let chosen = address::choose(&name, &found, route.preferred, route.fallback)?;
+    seen.reset();
+    let chosen = look_up(host, port, route, seen).await?;
     seen.address.get_or_insert(chosen.ip());
     seen.clock.enter(Phase::Connect);
     Ok(chosen)
+}
+
+/// The address of a host, be it the target or a proxy.
+///
+/// # Errors
+/// As `locate`.
+pub async fn look_up(host: &Host, port: u16, route: Route, seen: &mut Seen) -> Result<SocketAddr, CollectError> {
+    seen.clock.enter(Phase::Resolve);
+    let name = bare(host);
+    let found = dial::resolve(&name, port).await?;
+    address::choose(&name, &found, route.preferred, route.fallback)
 }
 
 /// Resolves and connects.
@@ -164,6 +177,15 @@ pub async fn locate(host: &Host, port: u16, route: Route, seen: &mut Seen) -> Re
 /// Those of the resolver and the system; `forbidden` for addresses that are never asked.
 pub async fn open(host: &Host, port: u16, route: Route, seen: &mut Seen) -> Result<TcpStream, CollectError> {
     let chosen = locate(host, port, route, seen).await?;
+    connect(chosen, route, seen).await
+}
+
+/// Connects.
+///
+/// # Errors
+/// Those of the system.
+pub async fn connect(chosen: SocketAddr, route: Route, seen: &mut Seen) -> Result<TcpStream, CollectError> {
+    seen.clock.enter(Phase::Connect);
     let stream = match route.source {
         Some(source) => dial::connect_from(source, chosen).await?,
         None => dial::connect(&[chosen]).await?,
@@ -215,6 +237,11 @@ const fn version_name(version: ProtocolVersion) -> &'static str {
 }
 
 impl Seen {
+    /// Forgets what was seen of a connection before.
+    pub fn reset(&mut self) {
+        (self.connected, self.tls) = (false, None);
+    }
+
     /// True when the target showed a certificate.
     pub fn showed_certificate(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| !tls.shown.chain().is_empty())
@@ -244,6 +271,9 @@ impl Seen {
         }
         put!(out, IP_PROTOCOL {} = self.address.map(address::protocol));
         put!(out, IP_ADDR_HASH {} = self.address.map(address::hash));
+        if let Some((source, scheme)) = &self.proxy {
+            put!(out, PROXY { source, scheme } = 1);
+        }
         self.certificates(out);
         let Some(tls) = &self.tls else { return };
         if let Some((version, cipher)) = &tls.agreed {

@@ -7,9 +7,11 @@ mod connection;
 mod discover;
 mod known;
 mod metrics;
+mod network;
 mod ping;
 mod prober;
 mod probes;
+mod proxy;
 mod random;
 mod reason;
 #[cfg(test)]

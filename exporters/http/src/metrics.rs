@@ -14,6 +14,9 @@ sage_common::metrics! {
     DNS_LOOKUP: Gauge "probe_dns_lookup_time_seconds" [];
     /// Address family of the target: 4 or 6.
     IP_PROTOCOL: Gauge "probe_ip_protocol" [];
+    /// The way to the target where its module has a proxy: who named the proxy (source: config, environment, or direct where
+    /// the target is exempt) and how it is spoken to (scheme: http, https, none); always 1.
+    PROXY: Gauge "probe_proxy_info" [source, scheme];
     /// FNV-1a hash of the target's address; it changes with the address.
     IP_ADDR_HASH: Gauge "probe_ip_addr_hash" [];
     /// 1 when a regular expression of the module decided that the probe failed, else 0.

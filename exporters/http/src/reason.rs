@@ -1,7 +1,7 @@
 //! Why a probe failed: one table, from which `probe_error_info{reason}` and the README's list are made.
 //!
 //! A reason tells a person at night where to look; `sage_error{reason}` has the coarse one that all exporters share. Who
-//! knows what went wrong says so by `Reason::error`; else it is told from the error's causes, by their
+//! knows what went wrong says so by `Reason::error` or `Reason::on`; else it is told from the error's causes, by their
 //! type and code, never by their text.
 
 use std::error::Error;
@@ -72,6 +72,7 @@ reasons! {
     PROXY_REFUSED = "proxy_refused", coarse::PROXY, "Nobody listens at the proxy, or it cannot be reached.";
     PROXY_AUTH = "proxy_auth", coarse::PROXY, "The proxy wants a user and password (407), or others.";
     PROXY_FAILED = "proxy_failed", coarse::PROXY, "The proxy answered, but makes no connection to the target.";
+    PROXY_TLS = "proxy_tls", coarse::PROXY, "TLS with the proxy failed.";
     PROXY_TIMEOUT = "proxy_timeout", ErrorKind::Timeout, "The proxy took the connection, but did not do its part in time.";
     TLS_EXPIRED = "tls_expired", ErrorKind::Tls, "A certificate has ended.";
     TLS_NOT_YET_VALID = "tls_not_yet_valid", ErrorKind::Tls, "A certificate is not valid yet: compare the clocks.";
@@ -108,6 +109,12 @@ impl Reason {
     /// An error with this reason.
     pub fn error(self, context: impl Into<String>) -> CollectError {
         CollectError::new(self.coarse, context).detail(self.name)
+    }
+
+    /// The same error, with this reason.
+    pub fn on(self, mut error: CollectError) -> CollectError {
+        error.kind = self.coarse;
+        error.detail(self.name)
     }
 
     /// The reason of an error.

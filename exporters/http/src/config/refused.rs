@@ -28,11 +28,6 @@ refused! {
     grpc: "the grpc prober is not supported by this version" => "remove the module, or keep it in a file of its own for blackbox_exporter";
     unix: "the unix prober is not supported by this version" => "remove the module, or keep it in a file of its own for blackbox_exporter";
     websocket: "the websocket prober is not supported by this version" => "remove the module, or keep it in a file of its own for blackbox_exporter";
-    proxy_url: "a proxy is not supported by this version" => "remove it; targets are reached directly";
-    no_proxy: "a proxy is not supported by this version" => "remove it; targets are reached directly";
-    proxy_from_environment: "a proxy is not supported by this version" => "remove it; targets are reached directly";
-    proxy_connect_header: "a proxy is not supported by this version" => "remove it; targets are reached directly";
-    skip_resolve_phase_with_proxy: "a proxy is not supported by this version" => "remove it; targets are reached directly";
     oauth2: "OAuth 2 is not supported by this version" => "write `authorization: {credentials_file: /path/to/file}` and have the token renewed there";
     http_headers: "is not supported by this version" => "write plain headers below `headers:`";
     fail_if_body_json_matches_cel: "CEL is not supported by this version" => "write a regular expression below `fail_if_body_matches_regexp:`";

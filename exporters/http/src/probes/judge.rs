@@ -5,7 +5,9 @@ use sage_common::error::CollectError;
 
 use super::exchange::Head;
 use super::http::Facts;
-use crate::config::http::{HeaderMatch, HttpConfig};
+use super::line;
+use crate::config::http::HttpConfig;
+use crate::config::http::answer::HeaderMatch;
 use crate::reason::Reason;
 
 /// Judges the answer; the first thing that is wrong is the reason.
@@ -27,6 +29,9 @@ fn status(http: &HttpConfig, head: &Head) -> Result<(), CollectError> {
     let fine = if valid.is_empty() { (200..300).contains(&head.status) } else { valid.contains(&head.status) };
     if fine {
         return Ok(());
+    }
+    if head.by_proxy && head.status == 407 {
+        return Err(line::no_entry());
     }
     let wanted = if valid.is_empty() { "200 to 299".to_owned() } else { valid.iter().map(u16::to_string).collect::<Vec<_>>().join(", ") };
     Err(Reason::HTTP_STATUS.error(format!("the status is {}, wanted is {wanted}", head.status)))

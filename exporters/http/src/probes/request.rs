@@ -1,12 +1,14 @@
 //! The request of one hop: headers, and credentials where they belong.
 
+use std::path::Path;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CACHE_CONTROL, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue,
-    USER_AGENT,
+    PROXY_AUTHORIZATION, USER_AGENT,
 };
 use hyper::{Method, Request, Uri};
 use sage_common::error::{CollectError, ErrorKind};
@@ -15,6 +17,7 @@ use url::{Position, Url};
 
 use super::hop::Hop;
 use crate::config::http::HttpConfig;
+use crate::config::http::auth::BasicAuth;
 
 /// Headers that another host than the target's gets too; what else is configured may be a secret.
 const HARMLESS: [HeaderName; 5] = [ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CACHE_CONTROL, USER_AGENT];
@@ -51,9 +54,11 @@ pub fn configured_host(http: &HttpConfig) -> Option<&str> {
 ///
 /// # Errors
 /// `Auth` when a secret cannot be read or sent.
-pub fn build(hop: &Hop, http: &HttpConfig) -> Result<Request<Full<Bytes>>, CollectError> {
+pub fn build(hop: &Hop, http: &HttpConfig, proxy: Option<Option<HeaderValue>>) -> Result<Request<Full<Bytes>>, CollectError> {
     let unfit = |what: &str| CollectError::new(ErrorKind::Internal, format!("{what} cannot be sent"));
-    let uri: Uri = hop.url[Position::BeforePath..Position::AfterQuery].parse().map_err(|_| unfit("the path"))?;
+    // A proxy is told the whole URL, a server what it is asked for.
+    let from = if proxy.is_some() { Position::BeforeScheme } else { Position::BeforePath };
+    let uri: Uri = hop.url[from..Position::AfterQuery].parse().map_err(|_| unfit("the path"))?;
     let mut request = Request::new(Full::new(hop.body.clone()));
     *request.method_mut() = hop.method.clone();
     *request.uri_mut() = uri;
@@ -66,6 +71,9 @@ pub fn build(hop: &Hop, http: &HttpConfig) -> Result<Request<Full<Bytes>>, Colle
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(encoding));
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
     configured(hop, http, headers);
+    if let Some(user) = proxy.flatten() {
+        headers.insert(PROXY_AUTHORIZATION, user);
+    }
     if hop.home
         && let Some(value) = credential(http)?
     {
@@ -92,15 +100,8 @@ fn configured(hop: &Hop, http: &HttpConfig, headers: &mut HeaderMap) {
 }
 
 fn credential(http: &HttpConfig) -> Result<Option<HeaderValue>, CollectError> {
-    let read = |file: &std::path::PathBuf| Secret::File(file.clone()).read();
     let text = if let Some(basic) = &http.basic_auth {
-        let user = match (&basic.username, &basic.username_file) {
-            (Some(user), _) => user.clone(),
-            (None, Some(file)) => read(file)?,
-            (None, None) => return Ok(None),
-        };
-        let password = basic.password_file.as_ref().map(read).transpose()?.unwrap_or_default();
-        format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
+        return self::basic(basic).map(Some);
     } else if let Some(other) = &http.authorization {
         let Some(file) = &other.credentials_file else { return Ok(None) };
         format!("{} {}", other.r#type, read(file)?)
@@ -109,10 +110,41 @@ fn credential(http: &HttpConfig) -> Result<Option<HeaderValue>, CollectError> {
     } else {
         return Ok(None);
     };
-    let mut value = HeaderValue::from_str(&text).map_err(|_| {
+    sensitive(&text).map(Some)
+}
+
+fn read(file: &Path) -> Result<String, CollectError> {
+    Secret::File(file.to_owned()).read()
+}
+
+/// User and password as a header value, read from where they stand.
+///
+/// # Errors
+/// `Auth` when they cannot be read or sent.
+pub fn basic(basic: &BasicAuth) -> Result<HeaderValue, CollectError> {
+    let user = match (&basic.username, &basic.username_file) {
+        (Some(user), _) => user.clone(),
+        (None, Some(file)) => read(file)?,
+        (None, None) => String::new(),
+    };
+    let password = basic.password_file.as_deref().map(read).transpose()?.unwrap_or_default();
+    sensitive(&encoded(&user, &password))
+}
+
+/// User and password as they are sent.
+pub fn encoded(user: &str, password: &str) -> String {
+    format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
+}
+
+/// A header value that no log shows.
+///
+/// # Errors
+/// `Auth` when it is not one line.
+pub fn sensitive(text: &str) -> Result<HeaderValue, CollectError> {
+    let mut value = HeaderValue::from_str(text).map_err(|_| {
         CollectError::new(ErrorKind::Auth, "the credential holds a character that no header can have")
             .hint("it must be one line of printable characters")
     })?;
     value.set_sensitive(true);
-    Ok(Some(value))
+    Ok(value)
 }

@@ -2,6 +2,7 @@
 
 mod http;
 mod icmp;
+mod proxy;
 mod redirect;
 mod tcp;
 mod tls;

@@ -1,15 +1,21 @@
 //! Settings of the http prober.
 
+pub mod answer;
+pub mod auth;
+pub mod proxy;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use hyper::Method;
 use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
-use sage_common::config::unknown;
 use sage_common::error::Invalid;
 use serde::{Deserialize, Serialize, Serializer};
 
+use self::answer::HeaderMatch;
+use self::auth::{Authorization, BasicAuth};
+use self::proxy::ProxyUrl;
 use super::tls::TlsConfig;
 use super::types::{IpProtocol, Pattern, Size, length_only};
 use super::{Section, refused};
@@ -79,75 +85,32 @@ pub struct HttpConfig {
     /// HTTP/3; may only be switched off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enable_http3: Option<bool>,
+    /// The proxy that targets are reached through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_url: Option<ProxyUrl>,
+    /// Hosts that are reached without it, separated by commas.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_proxy: Option<String>,
+    /// Whether HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the environment say which proxy.
+    pub proxy_from_environment: bool,
+    /// Headers that go to the proxy with CONNECT.
+    #[serde(serialize_with = "proxy::names_only")]
+    pub proxy_connect_header: BTreeMap<String, Vec<String>>,
+    /// Who we are to the proxy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_basic_auth: Option<BasicAuth>,
+    /// Whether names are left to the proxy.
+    pub skip_resolve_phase_with_proxy: bool,
     #[serde(skip_serializing, deserialize_with = "refused::http_headers")]
     http_headers: (),
     #[serde(skip_serializing, deserialize_with = "refused::bearer_token")]
     bearer_token: (),
     #[serde(skip_serializing, deserialize_with = "refused::oauth2")]
     oauth2: (),
-    #[serde(skip_serializing, deserialize_with = "refused::proxy_url")]
-    proxy_url: (),
-    #[serde(skip_serializing, deserialize_with = "refused::no_proxy")]
-    no_proxy: (),
-    #[serde(skip_serializing, deserialize_with = "refused::proxy_from_environment")]
-    proxy_from_environment: (),
-    #[serde(skip_serializing, deserialize_with = "refused::proxy_connect_header")]
-    proxy_connect_header: (),
-    #[serde(skip_serializing, deserialize_with = "refused::skip_resolve_phase_with_proxy")]
-    skip_resolve_phase_with_proxy: (),
     #[serde(skip_serializing, deserialize_with = "refused::fail_if_body_json_matches_cel")]
     fail_if_body_json_matches_cel: (),
     #[serde(skip_serializing, deserialize_with = "refused::fail_if_body_json_not_matches_cel")]
     fail_if_body_json_not_matches_cel: (),
-}
-
-/// One header and what its value must or must not match.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct HeaderMatch {
-    /// Name of the header.
-    pub header: String,
-    /// Looked for in each of its values.
-    pub regexp: Pattern,
-    /// Whether an answer without this header is fine.
-    #[serde(default)]
-    pub allow_missing: bool,
-}
-
-/// User and password.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct BasicAuth {
-    /// The user.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub username: Option<String>,
-    /// File with the user.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub username_file: Option<PathBuf>,
-    /// File with the password.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub password_file: Option<PathBuf>,
-    #[serde(skip_serializing, deserialize_with = "refused::password")]
-    password: (),
-}
-
-/// A credential of another kind.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Authorization {
-    /// Its kind, as sent.
-    pub r#type: String,
-    /// File with the credential.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub credentials_file: Option<PathBuf>,
-    #[serde(skip_serializing, deserialize_with = "refused::credentials")]
-    credentials: (),
-}
-
-impl Default for Authorization {
-    fn default() -> Self {
-        Self { r#type: "Bearer".to_owned(), credentials_file: None, credentials: () }
-    }
 }
 
 impl Default for HttpConfig {
@@ -181,11 +144,12 @@ impl Default for HttpConfig {
             http_headers: (),
             bearer_token: (),
             oauth2: (),
-            proxy_url: (),
-            no_proxy: (),
-            proxy_from_environment: (),
-            proxy_connect_header: (),
-            skip_resolve_phase_with_proxy: (),
+            proxy_url: None,
+            no_proxy: None,
+            proxy_from_environment: false,
+            proxy_connect_header: BTreeMap::new(),
+            proxy_basic_auth: None,
+            skip_resolve_phase_with_proxy: false,
             fail_if_body_json_matches_cel: (),
             fail_if_body_json_not_matches_cel: (),
         }
@@ -204,8 +168,9 @@ fn refuse(message: impl Into<String>, hint: &str) -> Result<(), Invalid> {
 impl Section for HttpConfig {
     fn validate(&self) -> Result<(), Invalid> {
         self.validate_request()?;
-        self.validate_credentials()?;
-        self.validate_answer()?;
+        auth::validate(self)?;
+        proxy::validate(self)?;
+        answer::validate(self)?;
         self.tls_config.validate()
     }
 
@@ -250,63 +215,6 @@ impl HttpConfig {
                     format!("enable_{version}: only HTTP/1.1 is supported by this version"),
                     &format!("write `enable_{version}: false`"),
                 );
-            }
-        }
-        Ok(())
-    }
-
-    fn validate_credentials(&self) -> Result<(), Invalid> {
-        let given = [self.basic_auth.is_some(), self.authorization.is_some(), self.bearer_token_file.is_some()];
-        if given.into_iter().filter(|g| *g).count() > 1 {
-            return refuse("more than one credential is given", "write one of basic_auth, authorization and bearer_token_file");
-        }
-        if let Some(basic) = &self.basic_auth
-            && basic.username.is_some() == basic.username_file.is_some()
-        {
-            return refuse("basic_auth: there must be one user", "write `username: NAME` or `username_file: /path/to/file`");
-        }
-        if let Some(other) = &self.authorization {
-            if other.credentials_file.is_none() {
-                return refuse("authorization: there is no credential", "write `credentials_file: /path/to/file`");
-            }
-            if other.r#type.eq_ignore_ascii_case("basic") || HeaderValue::from_str(&other.r#type).is_err() {
-                return refuse(
-                    format!("authorization: type {:?} cannot be used", other.r#type),
-                    "write `type: Bearer`, or `basic_auth:` for user and password",
-                );
-            }
-        }
-        Ok(())
-    }
-
-    fn validate_answer(&self) -> Result<(), Invalid> {
-        if let Some(code) = self.valid_status_codes.iter().find(|code| !(100..=599).contains(*code)) {
-            return refuse(format!("valid_status_codes: {code} is no status code"), "codes are 100 to 599");
-        }
-        const VERSIONS: [&str; 4] = ["HTTP/1.0", "HTTP/1.1", "HTTP/2.0", "HTTP/3.0"];
-        for version in &self.valid_http_versions {
-            if !VERSIONS.contains(&version.as_str()) {
-                return Err(unknown(&format!("valid_http_versions: unknown value `{version}`"), version, &VERSIONS));
-            }
-        }
-        if !self.valid_http_versions.is_empty() && !self.valid_http_versions.iter().any(|v| v.starts_with("HTTP/1.")) {
-            return refuse("valid_http_versions: only HTTP/1.1 is supported by this version", "add `HTTP/1.1` to the list");
-        }
-        if !matches!(self.compression.as_str(), "" | "identity" | "gzip") {
-            return refuse(format!("compression: {:?} is not supported by this version", self.compression), "write `compression: gzip`");
-        }
-        if self.follow_redirects.is_some() && self.follow_redirects == self.no_follow_redirects {
-            return refuse(
-                "follow_redirects and no_follow_redirects contradict each other",
-                "write `follow_redirects: false` or `follow_redirects: true`",
-            );
-        }
-        if self.fail_if_ssl && self.fail_if_not_ssl {
-            return refuse("fail_if_ssl and fail_if_not_ssl: every answer would fail", "write one of them");
-        }
-        for rule in self.fail_if_header_matches.iter().chain(&self.fail_if_header_not_matches) {
-            if HeaderName::from_bytes(rule.header.as_bytes()).is_err() {
-                return refuse(format!("{:?} is not a header name", rule.header), "a name is letters, digits and hyphens");
             }
         }
         Ok(())
