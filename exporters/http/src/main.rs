@@ -1,10 +1,12 @@
 //! sage-http-exporter: probes HTTP and TCP targets from outside, by the modules of a blackbox.yml.
 
 mod address;
+mod allowance;
 mod certificate;
 mod config;
 mod connection;
 mod discover;
+mod filling;
 mod known;
 mod metrics;
 mod network;
@@ -14,8 +16,10 @@ mod probes;
 mod proxy;
 mod random;
 mod reason;
+mod responder;
 #[cfg(test)]
 mod testing;
+mod throughput;
 mod work;
 
 use std::process::ExitCode;

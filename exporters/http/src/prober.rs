@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sage_common::cli::CommonFlags;
-use sage_common::command::{Failure, NoCommands};
+use sage_common::command::Failure;
 use sage_common::commands::discover::Traces;
 use sage_common::config::Named;
 use sage_common::deadline::Deadline;
@@ -21,6 +21,7 @@ use crate::discover;
 use crate::metrics::{self, DURATION, ERROR_INFO, SUCCESS};
 use crate::probes::Ask;
 use crate::reason::{self, Reason};
+use crate::responder::Own;
 use crate::work::Work;
 
 /// Probes by the modules of a blackbox.yml.
@@ -36,7 +37,7 @@ impl Prober for Http {
     type Module = ModuleConfig;
     type Config = FileConfig;
     type Work = Work;
-    type Command = NoCommands;
+    type Command = Own;
 
     async fn recognise(place: &Place) -> Option<String> {
         discover::recognise(place).await
@@ -46,12 +47,14 @@ impl Prober for Http {
         &config.modules
     }
 
-    fn logs(command: &NoCommands) -> bool {
-        match *command {}
+    fn logs(_: &Own) -> bool {
+        true
     }
 
-    async fn own(command: NoCommands, _: &CommonFlags) -> Result<(), Failure> {
-        match command {}
+    async fn own(command: Own, _: &CommonFlags) -> Result<(), Failure> {
+        match command {
+            Own::Responder(flags) => flags.run().await,
+        }
     }
 
     fn timeout(module: &ModuleConfig) -> Option<Duration> {

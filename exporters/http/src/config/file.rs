@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ModuleConfig;
 use crate::ping::config::PingConfig;
+use crate::throughput::config::ThroughputConfig;
 
 /// The whole file.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -15,12 +16,15 @@ pub struct FileConfig {
     /// Pings on their own interval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ping: Option<PingConfig>,
+    /// Transfers on their own interval.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throughput: Option<ThroughputConfig>,
 }
 
 impl Default for FileConfig {
     fn default() -> Self {
         let plain = |(name, prober): (&str, _)| Some((name.to_owned(), ModuleConfig::plain(prober)?));
         let modules = [("http_2xx", "http"), ("tcp_connect", "tcp"), ("icmp", "icmp")].into_iter().filter_map(plain).collect();
-        Self { modules: Named(modules), ping: None }
+        Self { modules: Named(modules), ping: None, throughput: None }
     }
 }

@@ -91,6 +91,15 @@ const CASES: &[(&str, &str, &str)] = &[
     ("ping-window", "ping: window: 0 pings", "write 1 to 1000"),
     ("ping-resolve", "ping: resolve_interval must be at least 1s", "write `resolve_interval: 60s`"),
     ("ping-label", r#"ping: labels: "ip" cannot be a label here"#, "letters, digits and underscores"),
+    ("throughput-interval", "throughput: target a: interval: 5m is too short for north-south", "write 15m or more"),
+    ("throughput-nothing", "throughput: target a: there is nothing to transfer", "`download: URL`"),
+    ("throughput-password", "throughput: target a: a user or password stands in the URL", "`bearer_token_file:`"),
+    ("throughput-url", ":5:17: this is not a URL", "write https://HOST/PATH"),
+    ("throughput-clear", "throughput: target a: the token would be sent in the clear", "write https://"),
+    ("throughput-scheme", "throughput: target a: a transfer is by http or https", "write https://HOST/PATH"),
+    ("throughput-bytes", "throughput: target a: max_bytes: so few bytes", "write 1MB or more"),
+    ("throughput-time", "throughput: target a: max_time: 1h is no time for a transfer", "write 1s to 2m"),
+    ("throughput-twice", r#"throughput: there are two targets with the name "a""#, "write another `name:`"),
     ("source-address", ":4:30: ", ""),
 ];
 
