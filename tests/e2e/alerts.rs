@@ -5,14 +5,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use e2e::drill::{self, EVER, FIRING, Lowered, PASSWORD, alerts, job, named, watch};
+use e2e::exporter::Exporter;
+use e2e::issuer::Authority;
 use e2e::poll;
 use e2e::servers::alertmanager::Alertmanager;
 use e2e::servers::postgres::{Postgres, PostgresOptions};
 use e2e::servers::prometheus::{Job, Prometheus, PrometheusOptions};
 use e2e::temp::TempFolder;
+use serde_json::json;
 
 /// Of a step, on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -142,4 +145,26 @@ fn every_alert_fires_on_a_real_fault_and_ends_with_it() {
     let ever: BTreeSet<_> = alerts(&prometheus, EVER).into_keys().collect();
     let unasked: Vec<_> = ever.difference(&expected).filter(|pair| !named(BESIDES).contains(*pair)).collect();
     assert!(unasked.is_empty(), "these fired without a fault of theirs: {unasked:?}");
+}
+
+/// The certificate of an exporter's own port, taken anew without a restart while a real Prometheus scrapes over it.
+#[test]
+fn the_end_of_the_exporters_own_certificate_is_told_and_a_new_one_ends_it() {
+    let folder = TempFolder::new("certificate");
+    let authority = Authority::new(&folder, "authority");
+    let days = |n: u64| Some(SystemTime::now() + Duration::from_secs(n * 86_400));
+    authority.issue_until(&folder, "web", &["127.0.0.1"], days(10));
+    let web = folder.write("web.yml", "tls_server_config:\n  cert_file: web.crt\n  key_file: web.key\n");
+    let exporter = Exporter::launch("sage-http-exporter", &[&format!("--web.config.file={}", web.display())], &[]);
+    let job = Job {
+        access: json!({"scheme": "https", "tls_config": {"ca_file": authority.file.display().to_string()}}),
+        ..job("db09", exporter.address().to_string())
+    };
+    let rules = drill::rules(&folder, &[], std::slice::from_ref(&job));
+    let prometheus = Prometheus::start(&PrometheusOptions { jobs: vec![job], rules, ..PrometheusOptions::default() });
+    let fires = || alerts(&prometheus, FIRING).into_keys().map(|(alert, _)| alert).collect::<Vec<_>>();
+    poll::until("the end is told", ALL, || (fires() == ["SageWebCertificateEnding"]).then_some(()));
+    authority.issue_until(&folder, "web", &["127.0.0.1"], days(90));
+    poll::until("a new one ends it", ALL, || fires().is_empty().then_some(()));
+    assert_eq!(prometheus.query(r#"up{host="db09"} == 1"#).len(), 1, "{}", exporter.logs());
 }
