@@ -21,11 +21,11 @@ stage_e2e() {
     name=$(basename "$file" .rs)
     case $name in *alerts*) drills+=(--test "$name") ;; *) others+=(--test "$name") ;; esac
   done
-  cargo test -p e2e --test '*' --no-run || return 1
+  cargo test --workspace --test '*' --no-run || return 1
   shown=$(mktemp)
-  cargo test -p e2e "${drills[@]}" --no-fail-fast >"$shown" 2>&1 &
+  cargo test --workspace "${drills[@]}" --no-fail-fast >"$shown" 2>&1 &
   trap "kill $! 2>/dev/null" INT TERM
-  cargo test -p e2e "${others[@]}" --no-fail-fast -- --test-threads=2 || status=1
+  cargo test --workspace "${others[@]}" --no-fail-fast -- --test-threads=2 || status=1
   wait $! || status=1
   cat "$shown"
   rm -f "$shown"

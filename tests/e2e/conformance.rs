@@ -19,6 +19,8 @@ use e2e::page::Page;
 use e2e::poll;
 use e2e::process::{self, Process};
 use e2e::said::{Aimed, aimed, prints, says};
+use e2e::servers::apache::{Apache, ApacheOptions};
+use e2e::servers::nginx::{Nginx, NginxOptions};
 use e2e::servers::postgres::PostgresOptions;
 use e2e::servers::redis::Redis;
 use e2e::temp::{TempFolder, free_port};
@@ -346,10 +348,16 @@ fn a_bundle_of_a_real_server_holds_what_support_asks_for() {
 fn local_servers_are_found_and_their_configuration_works() {
     let postgres = server(PostgresOptions::default());
     let redis = Redis::start();
-    for (binary, port) in [("sage-postgres-exporter", postgres.port()), ("sage-redis-exporter", redis.port())] {
+    let (nginx, apache) = (Nginx::start(&NginxOptions::default()), Apache::start(&ApacheOptions::default()));
+    for (binary, told) in [
+        ("sage-postgres-exporter", format!("port: {}\n", postgres.port())),
+        ("sage-redis-exporter", format!("port: {}\n", redis.port())),
+        ("sage-nginx-exporter", format!("url: {}\n", nginx.url("/stub_status"))),
+        ("sage-apache-exporter", format!("url: {}\n", apache.url("/server-status?auto"))),
+    ] {
         let connections = postgres.count_connections(MONITOR);
         let found = prints(binary, &["discover"]);
-        assert!(found.contains(&format!("port: {port}\n")), "{binary}: {found}");
+        assert!(found.contains(&told), "{binary}: {found}");
         let folder = TempFolder::new("found");
         let file = folder.write("found.yml", &found);
         assert_eq!(prints(binary, &["config", "validate", &format!("--config.file={}", file.display())]), "the configuration is valid\n");

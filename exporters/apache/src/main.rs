@@ -1,6 +1,7 @@
 //! Prometheus exporter for Apache httpd (mod_status).
 
 mod collectors;
+mod discover;
 mod options;
 mod peer;
 mod service;

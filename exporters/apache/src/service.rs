@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use sage_common::check::Advice;
 use sage_common::command::NoCommands;
+use sage_common::commands::discover::Traces;
 use sage_common::desc::Info;
 use sage_common::error::{CollectError, Invalid};
 use sage_common::net::page::{PageSession, PageState, probe};
+use sage_common::os::listening::Place;
 use sage_common::peer::Peer;
 use sage_common::put;
 use sage_common::report::{Report, Status};
@@ -15,6 +17,7 @@ use sage_common::sink::Sink;
 use sage_common::tasks::Tasks;
 
 use crate::collectors::Collectors;
+use crate::discover;
 use crate::options::{self, Apache, Flags, Options};
 use crate::peer::PEER;
 use crate::session::Session;
@@ -35,12 +38,17 @@ impl Service for ApacheService {
     const PEER: Option<Peer> = Some(PEER);
     const COMPAT: &'static [Info] = METRICS;
     const WARM: bool = false;
+    const TRACES: Traces = discover::TRACES;
     type Options = Options;
     type Collectors = Collectors;
     type Session = Session;
     type State = PageState<Apache>;
     type Flags = Flags;
     type Command = NoCommands;
+
+    async fn recognise(place: &Place) -> Option<Options> {
+        discover::recognise(place).await
+    }
 
     fn overlay(flags: &Flags, options: &mut Options) -> Result<(), Invalid> {
         options::overlay(options, flags, |name| std::env::var(name).ok())

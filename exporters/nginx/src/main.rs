@@ -1,6 +1,7 @@
 //! Prometheus exporter for NGINX: stub_status, the traffic status module (VTS), NGINX Plus.
 
 mod collectors;
+mod discover;
 mod options;
 mod peer;
 mod service;

@@ -4,6 +4,7 @@
 //! the answer is the status page; and the users' page is probed for itself. A session lives for one scrape: a connection
 //! kept open between scrapes would hold a worker of the server for nobody.
 
+mod find;
 pub mod options;
 pub mod probe;
 pub mod process;
@@ -14,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use url::Url;
 
+pub use find::find;
 pub use options::{Given, PageOptions};
 pub use session::PageSession;
 

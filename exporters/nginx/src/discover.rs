@@ -1,0 +1,18 @@
+//! How an NGINX on this machine is found: usual ports, its processes, and a status page at one of the usual paths.
+
+use sage_common::commands::discover::Traces;
+use sage_common::net::page::find;
+use sage_common::os::listening::Place;
+
+use crate::options::Options;
+use crate::session::Session;
+
+/// What it looks like from outside.
+pub const TRACES: Traces = Traces { ports: &[80, 8000, 8080, 8081], sockets: &[], processes: &["nginx", "openresty", "tengine"] };
+
+const PATHS: &[&str] = &["/stub_status", "/nginx_status", "/basic_status", "/status/format/json", "/api"];
+
+/// The target behind `place`, if it has a status page.
+pub async fn recognise(place: &Place) -> Option<Options> {
+    find(place, PATHS, |http| Session::new(http).page().is_ok()).await
+}
