@@ -126,7 +126,7 @@ fn each_alert_of_a_web_server_fires_on_a_real_fault_and_ends_with_it() {
             drop(ask(sites[0].address(), "/slow", 60));
         }
         if rounds.is_multiple_of(20) {
-            process::signal("KILL", &sites[2].workers());
+            process::signal("KILL", &sites[2].children());
             let address = farm[1].address();
             downloads.push(std::thread::spawn(move || http::get(address, "/big", &[], ALL).map(|answer| answer.status)));
         }

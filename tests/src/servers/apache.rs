@@ -1,17 +1,16 @@
 //! A real Apache httpd with the event MPM in a temp folder on a free port, with mod_status and whatever a test writes beside it.
 
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
-use std::time::Duration;
+use std::ops::{Deref, DerefMut};
+use std::process::Command;
 
+use super::web::{START_LIMIT, WebServer};
 use crate::http;
-use crate::process::{self, Process};
-use crate::temp::{TempFolder, free_port};
+use crate::process;
+use crate::temp::TempFolder;
 
 const SERVER: &str = "/usr/sbin/apache2";
 const MODULES: &str = "/usr/lib/apache2/modules";
-const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// What a server is started with.
 #[derive(Clone, Debug)]
@@ -34,13 +33,14 @@ impl Default for ApacheOptions {
     }
 }
 
-/// A running server; stopped and removed when dropped.
+/// A running server.
 #[derive(Debug)]
-pub struct Apache {
-    process: Option<Process>,
-    port: u16,
-    tls_port: u16,
-    folder: TempFolder,
+pub struct Apache(WebServer);
+
+fn command(folder: &TempFolder) -> Command {
+    let mut command = process::command(super::require(SERVER), folder.path());
+    command.arg("-f").arg(folder.join("apache.conf")).arg("-DFOREGROUND");
+    command
 }
 
 impl Apache {
@@ -49,7 +49,7 @@ impl Apache {
     /// # Panics
     /// With its log when it does not.
     pub fn start(options: &ApacheOptions) -> Self {
-        let mut server = Self { process: None, port: free_port(), tls_port: free_port(), folder: TempFolder::new("apache") };
+        let mut server = Self(WebServer::new("apache", command));
         std::fs::create_dir(server.folder.join("www")).unwrap();
         server.folder.write("www/index.html", "welcome\n");
         server.configure(options);
@@ -98,53 +98,6 @@ impl Apache {
         self.folder.write("apache.conf", &text);
     }
 
-    fn launch(&mut self) {
-        let mut command = process::command(super::require(SERVER), self.folder.path());
-        command.arg("-f").arg(self.folder.join("apache.conf")).arg("-DFOREGROUND");
-        let mut process = Process::start("apache", command, self.folder.path());
-        let ready = || http::get(self.address(), "/", &[], Duration::from_secs(1)).is_ok_and(|answer| answer.status == 200);
-        process.wait_ready(START_LIMIT, ready);
-        self.process = Some(process);
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
-    }
-
-    /// `http://address<path>`.
-    pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address())
-    }
-
-    /// `https://address<path>`, where it has a certificate.
-    pub fn tls_url(&self, path: &str) -> String {
-        format!("https://127.0.0.1:{}{path}", self.tls_port)
-    }
-
-    /// The file with the number of its main process.
-    pub fn pid_file(&self) -> PathBuf {
-        self.folder.join("pid")
-    }
-
-    /// Its folder.
-    pub fn folder(&self) -> &TempFolder {
-        &self.folder
-    }
-
-    /// The main process.
-    ///
-    /// # Panics
-    /// When it has been stopped.
-    pub fn pid(&self) -> u32 {
-        self.process.as_ref().expect("the server runs").pid()
-    }
-
-    /// Its children.
-    pub fn children(&self) -> Vec<u32> {
-        process::children(self.pid())
-    }
-
     /// A field of the status page, as the server says it to us.
     ///
     /// # Panics
@@ -160,40 +113,18 @@ impl Apache {
     pub fn reload(&self) {
         process::signal("USR1", &[self.pid()]);
     }
+}
 
-    fn all(&self) -> Vec<u32> {
-        let mut all = self.children();
-        all.push(self.pid());
-        all
-    }
+impl Deref for Apache {
+    type Target = WebServer;
 
-    /// SIGSTOP to all of it.
-    pub fn freeze(&self) {
-        process::signal("STOP", &self.all());
-    }
-
-    /// SIGCONT.
-    pub fn thaw(&self) {
-        process::signal("CONT", &self.all());
-    }
-
-    /// Ends it at once.
-    pub fn stop(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            process::signal("CONT", &process::children(process.pid()));
-            process.stop_with("TERM", Duration::from_secs(5));
-        }
-    }
-
-    /// Starts it again, on the same port in the same folder.
-    pub fn restart(&mut self) {
-        self.stop();
-        self.launch();
+    fn deref(&self) -> &WebServer {
+        &self.0
     }
 }
 
-impl Drop for Apache {
-    fn drop(&mut self) {
-        self.stop();
+impl DerefMut for Apache {
+    fn deref_mut(&mut self) -> &mut WebServer {
+        &mut self.0
     }
 }

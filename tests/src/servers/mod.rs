@@ -8,6 +8,7 @@ pub mod postgres;
 pub mod prometheus;
 pub mod redis;
 pub mod unbound;
+pub mod web;
 
 /// What to run when a server's programs are missing.
 pub const INSTALL_HINT: &str = "run scripts/setup.sh (or make test, which does) to install it";

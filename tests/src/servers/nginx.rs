@@ -1,17 +1,17 @@
 //! A real NGINX in a temp folder on a free port and a Unix socket, with stub_status and whatever a test writes beside it.
 
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::process::Command;
 
+use super::web::{START_LIMIT, WebServer};
 use crate::http;
 use crate::poll;
-use crate::process::{self, Process};
-use crate::temp::{TempFolder, free_port};
+use crate::process;
+use crate::temp::TempFolder;
 
 const SERVER: &str = "/usr/sbin/nginx";
-const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// What a server is started with.
 #[derive(Clone, Debug)]
@@ -32,13 +32,16 @@ impl Default for NginxOptions {
     }
 }
 
-/// A running server; stopped and removed when dropped.
+/// A running server.
 #[derive(Debug)]
-pub struct Nginx {
-    process: Option<Process>,
-    port: u16,
-    tls_port: u16,
-    folder: TempFolder,
+pub struct Nginx(WebServer);
+
+fn command(folder: &TempFolder) -> Command {
+    let mut command = process::command(super::require(SERVER), folder.path());
+    command.arg("-c").arg(folder.join("nginx.conf")).arg("-e").arg(folder.join("error.log"));
+    // What a server that was killed leaves behind.
+    let _ = std::fs::remove_file(folder.join("s"));
+    command
 }
 
 impl Nginx {
@@ -47,7 +50,7 @@ impl Nginx {
     /// # Panics
     /// With its log when it does not.
     pub fn start(options: &NginxOptions) -> Self {
-        let mut server = Self { process: None, port: free_port(), tls_port: free_port(), folder: TempFolder::new("nginx") };
+        let mut server = Self(WebServer::new("nginx", command));
         server.configure(options);
         server.launch();
         server
@@ -75,61 +78,9 @@ impl Nginx {
         self.folder.write("nginx.conf", &text);
     }
 
-    fn launch(&mut self) {
-        let mut command = process::command(super::require(SERVER), self.folder.path());
-        command.arg("-c").arg(self.folder.join("nginx.conf")).arg("-e").arg(self.folder.join("error.log"));
-        // What a server that was killed leaves behind.
-        let _ = std::fs::remove_file(self.socket());
-        let mut process = Process::start("nginx", command, self.folder.path());
-        process.wait_ready(START_LIMIT, || self.is_ready());
-        self.process = Some(process);
-    }
-
-    fn is_ready(&self) -> bool {
-        http::get(self.address(), "/", &[], Duration::from_secs(1)).is_ok_and(|answer| answer.status == 200)
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
-    }
-
-    /// `http://address<path>`.
-    pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address())
-    }
-
-    /// `https://address<path>`, where it has a certificate.
-    pub fn tls_url(&self, path: &str) -> String {
-        format!("https://127.0.0.1:{}{path}", self.tls_port)
-    }
-
     /// Its Unix socket.
     pub fn socket(&self) -> PathBuf {
         self.folder.join("s")
-    }
-
-    /// The file with the number of its master process.
-    pub fn pid_file(&self) -> PathBuf {
-        self.folder.join("pid")
-    }
-
-    /// Its folder.
-    pub fn folder(&self) -> &TempFolder {
-        &self.folder
-    }
-
-    /// The master process.
-    ///
-    /// # Panics
-    /// When it has been stopped.
-    pub fn pid(&self) -> u32 {
-        self.process.as_ref().expect("the server runs").pid()
-    }
-
-    /// Its workers, those that end included.
-    pub fn workers(&self) -> Vec<u32> {
-        process::children(self.pid())
     }
 
     /// One of the numbers of stub_status, as the server says it to us: `active`, `accepts`, `handled`, `requests`.
@@ -152,45 +103,23 @@ impl Nginx {
 
     /// Takes the configuration anew, and waits until new workers serve. Those that have connections stay until these end.
     pub fn reload(&self) {
-        let before = self.workers();
+        let before = self.children();
         process::signal("HUP", &[self.pid()]);
-        let fresh = || (self.workers().iter().any(|pid| !before.contains(pid)) && self.is_ready()).then_some(());
+        let fresh = || (self.children().iter().any(|pid| !before.contains(pid)) && self.is_ready()).then_some(());
         poll::until("new workers serve", START_LIMIT, fresh);
-    }
-
-    fn all(&self) -> Vec<u32> {
-        let mut all = self.workers();
-        all.push(self.pid());
-        all
-    }
-
-    /// SIGSTOP to all of it.
-    pub fn freeze(&self) {
-        process::signal("STOP", &self.all());
-    }
-
-    /// SIGCONT.
-    pub fn thaw(&self) {
-        process::signal("CONT", &self.all());
-    }
-
-    /// Ends it at once.
-    pub fn stop(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            process::signal("CONT", &process::children(process.pid()));
-            process.stop_with("TERM", Duration::from_secs(5));
-        }
-    }
-
-    /// Starts it again, on the same port in the same folder.
-    pub fn restart(&mut self) {
-        self.stop();
-        self.launch();
     }
 }
 
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        self.stop();
+impl Deref for Nginx {
+    type Target = WebServer;
+
+    fn deref(&self) -> &WebServer {
+        &self.0
+    }
+}
+
+impl DerefMut for Nginx {
+    fn deref_mut(&mut self) -> &mut WebServer {
+        &mut self.0
     }
 }
