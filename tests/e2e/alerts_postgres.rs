@@ -8,7 +8,7 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use e2e::drill::{self, EVER, FIRING, Lowered, PASSWORD, alerts, job, named, watch};
+use e2e::drill::{self, EVER, FIRING, Lowered, PASSWORD, alerts, is_of_a_busy_machine, job, named, watch};
 use e2e::fault::{FaultProxy, Mode};
 use e2e::poll;
 use e2e::servers::postgres::{Background, Postgres, PostgresOptions};
@@ -55,8 +55,8 @@ const EXPECTED: [(&str, &str, &str); 13] = [
     ("PostgresMaintenanceOverdue", "db04", "warning"),
 ];
 
-/// What the slow road to db02 may raise besides, when this machine is slow: the login takes longer than its limit.
-const BESIDES: [(&str, &str); 1] = [("SageServiceDown", "db02")];
+/// What the slow road to db02 may raise besides, when this machine is slow: some logins take longer than they may.
+const BESIDES: [(&str, &str); 2] = [("SageServiceDown", "db02"), ("PostgresLoginFailing", "db02")];
 
 /// How some of them name what their labels leave out: the alert is one for the instance, its text asks for the worst.
 const TOLD: [(&str, &str); 9] = [
@@ -165,7 +165,7 @@ fn every_alert_fires_on_a_real_fault_and_ends_with_it() {
         (fine && !prometheus.query("pg_ssl_certificate_expiry_timestamp_seconds").is_empty()).then_some(())
     };
     poll::until("all servers are up", LIMIT, up);
-    let early = alerts(&prometheus, FIRING);
+    let early: Vec<_> = alerts(&prometheus, FIRING).into_keys().filter(|pair| !is_of_a_busy_machine(pair)).collect();
     assert!(early.is_empty(), "{early:?} before any fault");
 
     // The faults, all at once.
@@ -207,6 +207,8 @@ fn every_alert_fires_on_a_real_fault_and_ends_with_it() {
     let calm = poll::within(ALL, || alerts(&prometheus, FIRING).is_empty().then_some(()));
     assert!(calm.is_some(), "these do not end: {:?}", alerts(&prometheus, FIRING).into_keys());
     let besides = named(BESIDES);
-    let ever: BTreeSet<_> = alerts(&prometheus, EVER).into_keys().filter(|pair| !besides.contains(pair)).collect();
-    assert_eq!(ever, expected, "something else fired, or one was not seen");
+    let ever: BTreeSet<_> = alerts(&prometheus, EVER).into_keys().collect();
+    assert!(ever.is_superset(&expected), "{:?} are not kept in Prometheus", expected.difference(&ever));
+    let unasked: Vec<_> = ever.difference(&expected).filter(|pair| !besides.contains(*pair) && !is_of_a_busy_machine(pair)).collect();
+    assert!(unasked.is_empty(), "these fired without a fault of theirs: {unasked:?}");
 }

@@ -114,6 +114,11 @@ pub fn alerts(prometheus: &Prometheus, query: &str) -> Alerts {
     named.filter(|((alert, _), _)| alert != WATCHDOG).collect()
 }
 
+/// Whether a busy machine raises this at any server, without a fault: a login that takes longer than its limit.
+pub fn is_of_a_busy_machine((alert, _): &(String, String)) -> bool {
+    alert.ends_with("LoginSlow")
+}
+
 /// Alerts and hosts as the keys of [`Alerts`].
 pub fn named(pairs: impl IntoIterator<Item = (&'static str, &'static str)>) -> BTreeSet<(String, String)> {
     pairs.into_iter().map(|(alert, host)| (alert.to_owned(), host.to_owned())).collect()
