@@ -137,6 +137,7 @@ async fn listen(
                 let Some((new, done)) = command else { return };
                 if new == Mode::Refuse {
                     listener = None;
+                    refuses(address).await;
                 } else if listener.is_none() {
                     listener = Some(TcpListener::bind(address).await.expect("the port is ours"));
                 }
@@ -153,6 +154,14 @@ async fn listen(
             Connection::new(client, upstream).serve(modes).await;
             counts.open.fetch_sub(1, Ordering::SeqCst);
         });
+    }
+}
+
+/// Waits until nobody listens any more: a process that another test is just starting holds a copy of the socket until it
+/// runs its program.
+async fn refuses(address: SocketAddr) {
+    while TcpStream::connect(address).await.is_ok() {
+        tokio::task::yield_now().await;
     }
 }
 
