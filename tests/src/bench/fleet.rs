@@ -1,4 +1,4 @@
-//! One exporter process with very many targets, of which some hang: are the others answered on time, and at what cost?
+//! One exporter process with many targets, of which some hang: are the others answered on time, and at what cost?
 //!
 //! The healthy targets are scraped one after the other, again and again, while a scraper of its own waits at each hung one.
 //! What a healthy scrape takes then, against what it takes alone, is the price of the hung ones.
@@ -35,18 +35,20 @@ pub struct Fleet {
     pub name: &'static str,
     /// The exporter's folder below `exporters/`.
     pub exporter: &'static str,
-    /// The program that it is measured beside.
-    pub peer: Peer,
+    /// The program that it is measured beside, where the question is how they compare.
+    pub peer: Option<Peer>,
+    /// A series of ours that is 1 while the target answers.
+    pub up: &'static str,
     /// Targets that answer.
     pub targets: usize,
+    /// How often each of them is scraped in a round: a 99th percentile wants hundreds of scrapes.
+    pub passes: usize,
     /// Numbers of targets that hang beside them, the first of them 0.
     pub hung: &'static [usize],
     /// Starts so many that answer and so many that do not.
     pub start: fn(usize, usize) -> FleetStage,
-    /// Aim: most resident bytes of ours in the end.
-    pub rss_limit: u64,
-    /// Aim: least targets that ours scrapes in a second of CPU.
-    pub rate_aim: f64,
+    /// Aims: most resident bytes of ours in the end, and least targets that ours scrapes in a second of CPU.
+    pub aims: Option<(u64, f64)>,
 }
 
 /// The targets.
@@ -60,11 +62,11 @@ pub struct FleetStage {
 
 /// One target as both sides name it.
 pub struct Member {
-    /// Its line below `targets:` of our configuration.
+    /// Its line below `targets:` of our configuration; empty where targets are free.
     pub config: String,
     /// Our path and query.
     pub ours: String,
-    /// The peer's.
+    /// The peer's; empty where there is none.
     pub peer: String,
 }
 
@@ -102,13 +104,17 @@ impl FleetFigures {
 ///
 /// # Panics
 /// When an exporter does not start.
-pub fn run(fleet: &Fleet, peer: &Program, stage: &FleetStage) -> (FleetFigures, FleetFigures) {
+pub fn run(fleet: &Fleet, peer: Option<&Program>, stage: &FleetStage) -> (FleetFigures, Option<FleetFigures>) {
     let folder = TempFolder::new("bench");
     let targets: String = stage.members.iter().chain(&stage.hung).map(|member| member.config.as_str()).collect();
     let file = folder.write("fleet.yml", &format!("targets:\n{targets}"));
     let argument = format!("--config.file={}", file.display());
-    let ours = Side::start(&Program::ours(fleet.exporter), &[&argument], |member| &member.ours).figures(fleet, stage);
-    let peer = Side::start(peer, &[], |member| &member.peer).figures(fleet, stage);
+    let args: &[&str] = if targets.is_empty() { &[] } else { &[&argument] };
+    let ours = Side::start(&Program::ours(fleet.exporter), args, |member| &member.ours).figures(fleet, stage, fleet.up);
+    let peer = peer.zip(fleet.peer.as_ref()).map(|(program, peer)| {
+        let side = Side::start(program, &[], |member| &member.peer);
+        side.figures(fleet, stage, peer.up)
+    });
     (ours, peer)
 }
 
@@ -130,9 +136,9 @@ impl Side {
         Self { process, address, path, _folder: folder }
     }
 
-    fn figures(self, fleet: &Fleet, stage: &FleetStage) -> FleetFigures {
+    fn figures(self, fleet: &Fleet, stage: &FleetStage, up: &str) -> FleetFigures {
         let mut figures = FleetFigures::default();
-        self.verify(&fleet.peer, &stage.members[0]);
+        self.verify(up, &stage.members[0]);
         // Sessions are opened, results of timers are there: what a running exporter has.
         self.round(&stage.members);
         let mut rounds: Vec<Vec<Vec<f64>>> = vec![Vec::new(); fleet.hung.len()];
@@ -140,10 +146,10 @@ impl Side {
         for _ in 0..ROUNDS {
             for (&hung, rounds) in fleet.hung.iter().zip(&mut rounds) {
                 let before = process::cpu_seconds(self.process.pid()).expect("it runs");
-                rounds.push(self.beside(&stage.hung[..hung], &stage.members));
+                rounds.push(self.beside(&stage.hung[..hung], &stage.members, fleet.passes));
                 if hung == 0 {
                     let cpu = process::cpu_seconds(self.process.pid()).expect("it runs") - before;
-                    rates.push(stage.members.len() as f64 / cpu.max(0.01));
+                    rates.push((stage.members.len() * fleet.passes) as f64 / cpu.max(0.01));
                 }
             }
         }
@@ -159,14 +165,14 @@ impl Side {
     }
 
     /// A page of a healthy target must say that it is one.
-    fn verify(&self, peer: &Peer, member: &Member) {
+    fn verify(&self, up: &str, member: &Member) {
         let text = http::get(self.address, (self.path)(member), &[], LIMIT).expect("a page").text();
         let page = Page::parse(&text).unwrap_or_else(|e| panic!("{e}:\n{text}"));
-        assert_eq!(page.value(peer.up, &[]), Some(1.0), "{}\n{}", self.process.logs(), text);
+        assert_eq!(page.value(up, &[]), Some(1.0), "{}\n{}", self.process.logs(), text);
     }
 
     /// A round while a scraper waits at each of `hung`.
-    fn beside(&self, hung: &[Member], members: &[Member]) -> Vec<f64> {
+    fn beside(&self, hung: &[Member], members: &[Member], passes: usize) -> Vec<f64> {
         let (stop, waiting) = (AtomicBool::new(false), AtomicUsize::new(0));
         thread::scope(|scope| {
             for member in hung {
@@ -180,7 +186,7 @@ impl Side {
                 });
             }
             poll::until("the scrapers wait", LIMIT, || (waiting.load(Ordering::Relaxed) >= hung.len()).then_some(()));
-            let times = self.round(members);
+            let times = (0..passes).flat_map(|_| self.round(members)).collect();
             stop.store(true, Ordering::Relaxed);
             times
         })
@@ -201,14 +207,19 @@ impl Side {
 }
 
 /// The table of a fleet.
-pub fn table(fleet: &Fleet, ours: &FleetFigures, peer: &FleetFigures) -> String {
+pub fn table(fleet: &Fleet, ours: &FleetFigures, peer: Option<&FleetFigures>) -> String {
+    let none = FleetFigures { times: vec![(0, 0.0, 0.0, 0.0); ours.times.len()], ..FleetFigures::default() };
+    let compared = peer.is_some();
+    let peer = peer.unwrap_or(&none);
     let row = |name: String, show: &dyn Fn(f64) -> String, a: f64, b: f64| {
         let ratio = if b > 0.0 { format!("{:.2}", a / b) } else { String::new() };
-        [name, show(a), show(b), ratio]
+        [name, show(a), if compared { show(b) } else { String::new() }, ratio]
     };
     let ms = |seconds: f64| format!("{:.2} ms", seconds * 1e3);
-    let title = format!("{} targets answer", fleet.targets);
-    let mut cells = vec![[title, "ours".to_owned(), "peer".to_owned(), "ours/peer".to_owned()]];
+    let title = format!("{}: {} targets answer", fleet.name, fleet.targets);
+    let head = if compared { ["ours", "peer", "ours/peer"] } else { ["ours", "", ""] };
+    let [a, b, c] = head.map(str::to_owned);
+    let mut cells = vec![[title, a, b, c]];
     for ((hung, p50, p99, longest), theirs) in ours.times.iter().zip(&peer.times) {
         cells.push(row(format!("scrape beside {hung} hung, p50"), &ms, *p50, theirs.1));
         cells.push(row(format!("scrape beside {hung} hung, p99"), &ms, *p99, theirs.2));
@@ -224,18 +235,17 @@ pub fn table(fleet: &Fleet, ours: &FleetFigures, peer: &FleetFigures) -> String 
 /// What was aimed at.
 pub fn aims(fleet: &Fleet, ours: &FleetFigures) -> Vec<Aim> {
     let price = ours.price();
-    vec![
+    let mut aims = vec![
         Aim { text: format!("{}: no healthy target late ({} scrapes over 1 s)", fleet.name, ours.late), met: ours.late == 0 },
         Aim { text: format!("{}: p99 beside hung targets at most 1.1 times that alone ({price:.2})", fleet.name), met: price <= 1.1 },
-        Aim {
-            text: format!("{}: at least {} targets in a second of CPU ({:.0})", fleet.name, fleet.rate_aim, ours.rate),
-            met: ours.rate >= fleet.rate_aim,
-        },
-        Aim {
-            text: format!("{}: at most {} MB resident ({:.1} MB)", fleet.name, fleet.rss_limit / 1_000_000, ours.rss as f64 / 1e6),
-            met: ours.rss <= fleet.rss_limit,
-        },
-    ]
+    ];
+    if let Some((rss, rate)) = fleet.aims {
+        let text = format!("{}: at least {rate} targets in a second of CPU ({:.0})", fleet.name, ours.rate);
+        aims.push(Aim { text, met: ours.rate >= rate });
+        let text = format!("{}: at most {} MB resident ({:.1} MB)", fleet.name, rss / 1_000_000, ours.rss as f64 / 1e6);
+        aims.push(Aim { text, met: ours.rss <= rss });
+    }
+    aims
 }
 
 #[cfg(test)]

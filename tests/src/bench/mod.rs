@@ -1,12 +1,14 @@
 //! `make bench`: each exporter beside the one it replaces, at the same real server, and the cost of encoding a large page.
 //!
 //! A contest (contests/) names exporter, peer, server and what both are asked for; measure.rs scrapes them in alternation
-//! and reads /proc; fleet.rs does it for an exporter with a thousand targets, of which some hang; figures.rs makes the table and judges the aims; encode.rs needs no server.
+//! and reads /proc; fleet.rs does it for an exporter with many targets, of which some hang; host.rs reads the memory of the
+//! exporters of one host; figures.rs makes the table and judges the aims; encode.rs needs no server.
 
 pub mod contests;
 pub mod encode;
 pub mod figures;
 pub mod fleet;
+pub mod host;
 pub mod measure;
 pub mod peer;
 

@@ -1,5 +1,5 @@
 //! `make bench`: prints the figures of every exporter beside its peer's, and of the encoder, and judges the aims.
-//! Usage: `bench [EXPORTER|CONTEST...|encoding] [--markdown FILE]`; the file's part between the figures' markers is then written.
+//! Usage: `bench [EXPORTER|CONTEST...|host|encoding] [--markdown FILE]`; the file's part between the figures' markers is then written.
 //! Nothing else is written, and everything that is started is stopped again.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
 
@@ -10,8 +10,8 @@ use std::{env, fs, thread};
 
 use e2e::bench::contests::{CONTESTS, Contest, FLEETS};
 use e2e::bench::fleet::{self, Fleet};
-use e2e::bench::peer::Program;
-use e2e::bench::{encode, figures, measure};
+use e2e::bench::peer::{Peer, Program};
+use e2e::bench::{encode, figures, host, measure};
 use e2e::temp;
 
 fn main() -> ExitCode {
@@ -34,6 +34,7 @@ const ENCODING: &str = "encoding";
 struct Choice {
     contests: Vec<&'static Contest>,
     fleets: Vec<&'static Fleet>,
+    host: bool,
     file: Option<PathBuf>,
 }
 
@@ -55,14 +56,21 @@ fn arguments(words: Vec<String>) -> Result<Choice, String> {
             choice.file = Some(PathBuf::from(words.next().ok_or("--markdown needs a file")?));
         } else if word == ENCODING {
             alone = true;
+        } else if word == host::NAME {
+            (choice.host, alone) = (true, true);
         } else if choice.contests.len() + choice.fleets.len() == before {
             let names: Vec<&str> = CONTESTS.iter().map(|contest| contest.name).chain(FLEETS.iter().map(|fleet| fleet.name)).collect();
-            return Err(format!("there is no {word:?}; there are: {}, {ENCODING}, and the exporters by name", names.join(", ")));
+            return Err(format!(
+                "there is no {word:?}; there are: {}, {}, {ENCODING}, and the exporters by name",
+                names.join(", "),
+                host::NAME
+            ));
         }
     }
     if choice.contests.is_empty() && choice.fleets.is_empty() && !alone {
         choice.contests.extend(CONTESTS);
         choice.fleets.extend(FLEETS);
+        choice.host = true;
     }
     if choice.file.is_some() && choice.exporters().len() > 1 {
         return Err("--markdown writes the figures of one exporter: name it".to_owned());
@@ -86,7 +94,7 @@ fn run(choice: &Choice) -> Result<(), String> {
     for contest in &choice.contests {
         let peer = contest.peer.find()?;
         let stage = (contest.server)();
-        say(heading(contest.exporter, &peer, &stage.about));
+        say(heading(contest.exporter, Some(&peer), &stage.about));
         for (number, load) in contest.loads.iter().enumerate() {
             let pair = measure::run(contest, load, &peer, &stage);
             say(figures::table(load, &pair));
@@ -96,12 +104,17 @@ fn run(choice: &Choice) -> Result<(), String> {
         }
     }
     for fleet in &choice.fleets {
-        let peer = fleet.peer.find()?;
+        let peer = fleet.peer.as_ref().map(Peer::find).transpose()?;
         let stage = (fleet.start)(fleet.targets, fleet.hung.iter().copied().max().unwrap_or(0));
-        say(heading(fleet.exporter, &peer, &stage.about));
-        let (ours, theirs) = fleet::run(fleet, &peer, &stage);
-        say(fleet::table(fleet, &ours, &theirs));
+        say(heading(fleet.exporter, peer.as_ref(), &stage.about));
+        let (ours, theirs) = fleet::run(fleet, peer.as_ref(), &stage);
+        say(fleet::table(fleet, &ours, theirs.as_ref()));
         aims.extend(fleet::aims(fleet, &ours));
+    }
+    if choice.host {
+        let shares = host::run();
+        say(host::table(&shares));
+        aims.push(host::aim(&shares));
     }
     let encoding = encode::run();
     say(figures::encoding(&encoding));
@@ -112,11 +125,11 @@ fn run(choice: &Choice) -> Result<(), String> {
 }
 
 /// Who is measured, at what, on which machine.
-fn heading(exporter: &str, peer: &Program, server: &str) -> String {
+fn heading(exporter: &str, peer: Option<&Program>, server: &str) -> String {
     format!(
-        "{} beside {}.\nServer: {server}.\nMachine: {} cores, {}, load {} at the start.\n",
+        "{}{}.\nServer: {server}.\nMachine: {} cores, {}, load {} at the start.\n",
         Program::ours(exporter).about,
-        peer.about,
+        peer.map(|peer| format!(" beside {}", peer.about)).unwrap_or_default(),
         thread::available_parallelism().map_or(1, usize::from),
         processor(),
         load(),

@@ -3,10 +3,13 @@
 //! A contest is measured once for each of its loads, that is for each choice of collectors; the first load is the one
 //! that the aims are judged by, so it must ask both sides for the same things.
 
+mod http;
+mod nginx;
 mod postgres;
 mod redis;
 
 use std::any::Any;
+use std::net::{Ipv4Addr, TcpListener};
 
 use crate::bench::figures::Aim;
 use crate::bench::fleet::Fleet;
@@ -80,4 +83,9 @@ pub const CONTESTS: &[Contest] =
     &[postgres::SMALL, postgres::DATABASES_50, postgres::DATABASES_200, postgres::TABLES, redis::SMALL, redis::LARGE];
 
 /// Every fleet.
-pub const FLEETS: &[Fleet] = &[redis::FLEET];
+pub const FLEETS: &[Fleet] = &[redis::FLEET, redis::ISOLATION, postgres::ISOLATION, http::ISOLATION, nginx::ISOLATION];
+
+/// Ports that accept (the kernel does) and never answer.
+fn silent(count: usize) -> Vec<TcpListener> {
+    (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of our own")).collect()
+}

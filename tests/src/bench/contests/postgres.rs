@@ -1,10 +1,8 @@
 //! postgres_exporter and ours at one PostgreSQL: small, with many databases, with many tables.
 
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt as _;
-
-use super::{Contest, Load, Setup, Stage};
+use super::{Contest, Load, Setup, Stage, silent};
 use crate::bench::figures;
+use crate::bench::fleet::{Fleet, FleetStage, Member};
 use crate::bench::measure::{BRIEF, USUAL};
 use crate::bench::peer::Peer;
 use crate::servers::postgres::{Postgres, PostgresOptions};
@@ -118,6 +116,19 @@ pub const SMALL: Contest = Contest {
     aims: figures::aims,
 };
 
+/// A few targets on real servers beside ports that accept and never answer.
+pub const ISOLATION: Fleet = Fleet {
+    name: "postgres-isolation",
+    exporter: "postgres",
+    peer: None,
+    up: PEER.up,
+    targets: 4,
+    passes: 100,
+    hung: &[0, 8, 64],
+    start: fleet,
+    aims: None,
+};
+
 const USER: &str = "bench";
 const PASSWORD: &str = "bench-password";
 const OTHERS: u32 = 10;
@@ -153,6 +164,27 @@ fn start() -> Postgres {
     Postgres::start(PostgresOptions { settings, ..PostgresOptions::default() })
 }
 
+/// One server on as many addresses of the loopback network: two targets with one address would be one server for us.
+fn fleet(healthy: usize, hung: usize) -> FleetStage {
+    let addresses: Vec<String> = (1..=healthy).map(|n| format!("127.0.0.{n}")).collect();
+    let settings = vec!["autovacuum = off".to_owned(), format!("listen_addresses = '{}'", addresses.join(","))];
+    let server = Postgres::start(PostgresOptions { settings, ..PostgresOptions::default() });
+    server.create_monitor(USER, PASSWORD, 50);
+    let folder = TempFolder::new("bench");
+    let password = folder.write_secret("password", PASSWORD);
+    let member = |host: &str, port: u16| {
+        let name = format!("t-{}-{port}", host.replace('.', "-"));
+        let login = format!("user: {USER}, password_file: {}, sslmode: disable", password.display());
+        let config = format!("  {name}: {{host: {host}, port: {port}, {login}}}\n");
+        Member { config, ours: format!("/probe?target={name}"), peer: String::new() }
+    };
+    let silent = silent(hung);
+    let members = addresses.iter().map(|host| member(host, server.port())).collect();
+    let hung = silent.iter().map(|listener| member("127.0.0.1", listener.local_addr().expect("bound").port())).collect();
+    let version = server.psql("show server_version").expect("an answer");
+    FleetStage::new(format!("PostgreSQL {version} on {healthy} addresses"), members, hung, (server, folder, silent))
+}
+
 fn tables(count: u32, rows: u32) -> String {
     let rows = format!("select i as id, md5(i::text) as text from generate_series(1, {rows}) i");
     (1..=count).map(|n| format!("create table t{n} as {rows};")).collect()
@@ -162,9 +194,8 @@ fn stage(server: Postgres, what: &str) -> Stage {
     server.create_monitor(USER, PASSWORD, 300);
     let version = server.psql("show server_version").expect("an answer");
     let folder = TempFolder::new("bench");
-    let password = folder.write("password", PASSWORD);
     // Ours refuses a secret that others can read.
-    std::fs::set_permissions(&password, Permissions::from_mode(0o600)).expect("our own file");
+    let password = folder.write_secret("password", PASSWORD);
     let queries = folder.write("queries.yaml", &queries());
     let env = vec![
         ("DATA_SOURCE_URI", format!("127.0.0.1:{}/postgres?sslmode=disable", server.port())),

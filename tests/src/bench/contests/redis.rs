@@ -1,9 +1,9 @@
 //! redis_exporter and ours at one Redis, small and large, and at a thousand.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 
-use super::{Contest, Load, Setup, Stage};
+use super::{Contest, Load, Setup, Stage, silent};
 use crate::bench::figures;
 use crate::bench::fleet::{Fleet, FleetStage, Member};
 use crate::bench::measure::USUAL;
@@ -57,13 +57,17 @@ const INSTALLED: Load = Load {
 pub const FLEET: Fleet = Fleet {
     name: "redis-fleet",
     exporter: "redis",
-    peer: PEER,
+    peer: Some(PEER),
+    up: PEER.up,
     targets: 1_000,
+    passes: 1,
     hung: &[0, 8, 40, 64],
     start: fleet,
-    rss_limit: 40_000_000,
-    rate_aim: 300.0,
+    aims: Some((40_000_000, 300.0)),
 };
+
+/// A few targets beside as many hung ones: what those cost the others.
+pub const ISOLATION: Fleet = Fleet { name: "redis-isolation", peer: None, targets: 8, passes: 125, hung: &[0, 8, 64], aims: None, ..FLEET };
 
 /// A server with as many keys and clients that do nothing.
 fn stage(keys: usize, clients: usize) -> Stage {
@@ -100,7 +104,7 @@ const ADDRESSES: u8 = 16;
 /// and never answer.
 fn fleet(healthy: usize, hung: usize) -> FleetStage {
     let servers: Vec<Redis> = (0..healthy.div_ceil(usize::from(ADDRESSES))).map(|_| start(ADDRESSES)).collect();
-    let silent: Vec<TcpListener> = (0..hung).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of our own")).collect();
+    let silent = silent(hung);
     let addresses = servers.iter().flat_map(|server| (1..=ADDRESSES).map(|n| SocketAddr::from(([127, 0, 0, n], server.port()))));
     let members = addresses.take(healthy).map(|address| member("t", address)).collect();
     let hung = silent.iter().map(|listener| member("hung", listener.local_addr().expect("bound"))).collect();

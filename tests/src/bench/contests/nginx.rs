@@ -1,0 +1,35 @@
+//! Our exporter of nginx with many targets, of which some hang.
+
+use std::net::SocketAddr;
+
+use super::silent;
+use crate::bench::fleet::{Fleet, FleetStage, Member};
+use crate::servers::nginx::{Nginx, NginxOptions};
+
+/// Eight status pages of one server beside ports that accept and never answer.
+pub const ISOLATION: Fleet = Fleet {
+    name: "nginx-isolation",
+    exporter: "nginx",
+    peer: None,
+    up: "sage_up",
+    targets: 8,
+    passes: 125,
+    hung: &[0, 8, 64],
+    start: fleet,
+    aims: None,
+};
+
+fn fleet(healthy: usize, hung: usize) -> FleetStage {
+    let pages = (0..healthy).map(|n| format!("location = /s{n} {{ stub_status; }}\n")).collect();
+    let server = Nginx::start(&NginxOptions { server: pages, ..NginxOptions::default() });
+    let silent = silent(hung);
+    let members = (0..healthy).map(|n| member(server.address(), &format!("s{n}"))).collect();
+    let hung = silent.iter().map(|listener| listener.local_addr().expect("bound"));
+    let hung = hung.map(|address| member(address, &format!("hung{}", address.port()))).collect();
+    FleetStage::new(format!("one nginx, {healthy} addresses of its status page"), members, hung, (server, silent))
+}
+
+fn member(address: SocketAddr, name: &str) -> Member {
+    let config = format!("  {name}: {{url: \"http://{address}/{name}\"}}\n");
+    Member { config, ours: format!("/probe?target={name}"), peer: String::new() }
+}
