@@ -95,6 +95,7 @@ pub trait Program: App + Sized {
 
 /// Runs the command that the command line names. `packed` is what `shipped!()` says.
 pub fn run<P: Program>(packed: &'static [u8]) -> ExitCode {
+    os::memory::share();
     let mut args = std::env::args_os();
     let mut words: Vec<std::ffi::OsString> = args.next().into_iter().collect();
     match P::PEER.map(|peer| peer.translate(args.by_ref(), |name| std::env::var(name).ok(), &P::collectors())) {

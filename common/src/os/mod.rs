@@ -7,6 +7,7 @@ pub mod footprint;
 pub mod host;
 pub mod icmp;
 pub mod listening;
+pub mod memory;
 pub mod names;
 pub mod notify;
 pub mod own;
