@@ -1,5 +1,5 @@
 # Each target does its own set-up on a fresh Debian 12 machine with Rust (scripts/setup.sh tells what it installs and why).
-.PHONY: demo test lint windows-check bench docs pictures
+.PHONY: demo test lint windows-check bench soak instructions docs pictures
 
 BINARIES = $${CARGO_TARGET_DIR:-target}
 
@@ -29,6 +29,19 @@ bench:
 	@scripts/setup.sh bench
 	cargo build --release --workspace --bins
 	@exec "$(BINARIES)/release/bench"
+
+# 100,000 scrapes of PostgreSQL and of Redis with a fault every hundred, then 1,000 in a second for a minute; what must not
+# grow is judged. SOAK="redis 20000" is one of them with fewer scrapes.
+soak:
+	@scripts/setup.sh
+	cargo build --release --workspace --bins
+	@exec "$(BINARIES)/release/soak" $(SOAK)
+
+# Instructions of a scrape beside those kept in tests/instructions.toml, which WRITE=1 writes anew.
+instructions:
+	@scripts/setup.sh instructions
+	cargo build --release --workspace --bins
+	@exec "$(BINARIES)/release/instructions" $(if $(WRITE),--write)
 
 # Previews of the dashboards over real data, for a person to look at: target/pictures.
 pictures:
