@@ -7,7 +7,7 @@ pub mod hop;
 mod http;
 pub mod icmp;
 mod judge;
-mod line;
+pub mod line;
 mod request;
 mod tcp;
 #[cfg(test)]

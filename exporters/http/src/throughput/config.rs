@@ -10,6 +10,10 @@ use sage_common::error::Invalid;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 
+use crate::config::Section as _;
+use crate::config::http::HttpConfig;
+use crate::config::http::auth::BasicAuth;
+use crate::config::http::proxy::ProxyUrl;
 use crate::config::tls::TlsConfig;
 use crate::config::types::{IpProtocol, Size, refusal};
 use crate::ping::config::Direction;
@@ -93,6 +97,21 @@ pub struct TargetConfig {
     /// Whether the other family will do.
     #[serde(default = "yes")]
     pub ip_protocol_fallback: bool,
+    /// The proxy that the target is reached through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_url: Option<ProxyUrl>,
+    /// Hosts that are reached without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_proxy: Option<String>,
+    /// Whether HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the environment say which proxy.
+    #[serde(default)]
+    pub proxy_from_environment: bool,
+    /// Who we are to the proxy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_basic_auth: Option<BasicAuth>,
+    /// Whether names are left to the proxy.
+    #[serde(default)]
+    pub skip_resolve_phase_with_proxy: bool,
     /// Address of this machine to connect from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_ip_address: Option<IpAddr>,
@@ -142,7 +161,22 @@ impl TargetConfig {
         if self.max_time.0 < Duration::from_secs(1) || self.max_time.0 > LONGEST {
             return refuse(format!("max_time: {} is no time for a transfer", self.max_time), "write 1s to 2m");
         }
-        self.tls_config.validate()
+        self.http().validate()
+    }
+
+    /// The same as settings of the http prober, by whose ways the target is reached.
+    pub fn http(&self) -> HttpConfig {
+        let mut http = HttpConfig::default();
+        http.preferred_ip_protocol = self.preferred_ip_protocol;
+        http.ip_protocol_fallback = self.ip_protocol_fallback;
+        http.source_ip_address = self.source_ip_address;
+        http.tls_config = self.tls_config.clone();
+        http.proxy_url = self.proxy_url.clone();
+        http.no_proxy = self.no_proxy.clone();
+        http.proxy_from_environment = self.proxy_from_environment;
+        http.proxy_basic_auth = self.proxy_basic_auth.clone();
+        http.skip_resolve_phase_with_proxy = self.skip_resolve_phase_with_proxy;
+        http
     }
 
     /// Most bytes of a day, if nothing is in the way.

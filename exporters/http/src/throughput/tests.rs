@@ -76,6 +76,27 @@ async fn a_download_stops_at_its_cap_and_at_the_budget() {
 }
 
 #[tokio::test]
+async fn a_proxy_is_asked_in_the_place_of_the_target() {
+    let proxy =
+        Server::http(
+            |request| if request.contains("proxy-authorization") { big() } else { (b"HTTP/1.1 407 No\r\n\r\n".to_vec(), Then::Close) },
+        )
+        .await;
+    let password = crate::testing::TempFile::new("secret");
+    let way = format!("proxy_url: 'http://{}', skip_resolve_phase_with_proxy: true", proxy.address);
+    let user = format!("{way}, proxy_basic_auth: {{username: u, password_file: {}}}", password.shown());
+    for (way, success) in [(way, 0.0), (user, 1.0)] {
+        let throughput = made(&target("download: 'http://far.example:8080/f?x=1'", &format!("{way},")), None);
+        test(&throughput).await;
+        let page = page(&throughput);
+        assert_eq!(value(&page, &format!("throughput_success{DOWN}")), Some(success), "{page}");
+        assert_eq!(page.contains("reason=\"proxy_auth\""), success == 0.0, "{page}");
+    }
+    let asked = proxy.requests();
+    assert!(asked.iter().all(|r| r.starts_with("GET http://far.example:8080/f?x=1 HTTP/1.1\r\n")), "{asked:?}");
+}
+
+#[tokio::test]
 async fn failures_have_their_reasons() {
     let reason = async |answer: (Vec<u8>, Then)| {
         let server = Server::http(move |_| answer.clone()).await;

@@ -10,21 +10,22 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
+use hyper::header::{ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, PROXY_AUTHORIZATION, USER_AGENT};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use sage_common::deadline::Deadline;
 use sage_common::error::{CollectError, ErrorKind};
 use sage_common::net::http::{MAX_HEAD, broken, drive};
-use sage_common::net::tls::Shown;
 use sage_common::secret::Secret;
 use tokio::time::Instant;
 use url::Url;
 
 use super::config::{FEWEST, TargetConfig};
 use crate::allowance::Allowance;
-use crate::connection::{self, Route, Secure, Seen, Stream};
+use crate::connection::Seen;
 use crate::filling::{Filling, Progress};
+use crate::probes::hop::Hop;
+use crate::probes::line::{self, Line};
 use crate::reason::Reason;
 
 /// Longest time from the first step to the first byte of the answer.
@@ -73,23 +74,21 @@ fn request(method: Method, url: &Url, target: &TargetConfig) -> Result<hyper::ht
     Ok(builder)
 }
 
-async fn connect(url: &Url, target: &TargetConfig, seen: &mut Seen) -> Result<Box<dyn Stream>, CollectError> {
-    let none = || CollectError::new(ErrorKind::Internal, "the URL has no host");
-    let host = url.host().ok_or_else(none)?.to_owned();
-    let port = url.port_or_known_default().ok_or_else(none)?;
-    let route = Route { preferred: target.preferred_ip_protocol, fallback: target.ip_protocol_fallback, source: target.source_ip_address };
-    let stream = connection::open(&host, port, route, seen).await?;
-    if url.scheme() != "https" {
-        return Ok(Box::new(stream));
+/// The line to the target, straight or through a proxy.
+async fn connect(url: &Url, target: &TargetConfig, seen: &mut Seen) -> Result<Line, CollectError> {
+    let hop = Hop { url: url.clone(), method: Method::GET, body: Bytes::new(), home: true };
+    line::connect(&hop, &target.http(), seen).await
+}
+
+/// Has a proxy pass the request on, where one is asked in the place of the target.
+fn pass_on(asked: &mut Asked, url: &Url, proxy: Option<Option<HeaderValue>>) -> Result<(), CollectError> {
+    let Some(credential) = proxy else { return Ok(()) };
+    let unfit = |_| CollectError::new(ErrorKind::Internal, "the URL cannot be asked for at a proxy");
+    *asked.uri_mut() = url.as_str().parse::<hyper::Uri>().map_err(unfit)?;
+    if let Some(credential) = credential {
+        asked.headers_mut().insert(PROXY_AUTHORIZATION, credential);
     }
-    let shown = Arc::new(Shown::default());
-    let secure = Secure {
-        config: target.tls_config.client(&["http/1.1"], true, &shown)?,
-        shown,
-        name: target.tls_config.server_name.clone().unwrap_or_else(|| connection::bare(&host)),
-        checked: !target.tls_config.insecure_skip_verify,
-    };
-    secure.start(stream, seen).await
+    Ok(())
 }
 
 /// Refuses what is not the answer to a transfer.
@@ -98,6 +97,7 @@ fn judge(answer: &Response<Incoming>) -> Result<(), CollectError> {
     let hint = match status.as_u16() {
         200..=299 => return Ok(()),
         300..=399 => "write the URL that it redirects to",
+        407 => return Err(line::no_entry()),
         401 | 403 => return Err(CollectError::new(ErrorKind::Auth, format!("the far end says {status}")).hint("see `bearer_token_file`")),
         413 | 416 => "lower `max_bytes`: the far end gives less for one request",
         429 | 503 => "the far end's own budget is used up, or it is busy",
@@ -110,14 +110,16 @@ fn judge(answer: &Response<Incoming>) -> Result<(), CollectError> {
 async fn over<T, F: Future<Output = Result<T, CollectError>>>(
     url: &Url,
     target: &TargetConfig,
-    exchange: impl FnOnce(http1::SendRequest<BoxBody<Bytes, std::convert::Infallible>>) -> F,
+    mut asked: Asked,
+    exchange: impl FnOnce(http1::SendRequest<BoxBody<Bytes, std::convert::Infallible>>, Asked) -> F,
 ) -> Result<T, CollectError> {
     let mut seen = Seen::default();
     let connected = Deadline::after(SETUP).run(connect(url, target, &mut seen)).await;
-    let stream = connected.unwrap_or_else(|_| Err(seen.clock.timeout()))?;
-    let begun = http1::Builder::new().max_buf_size(MAX_HEAD.max(512 << 10)).handshake(TokioIo::new(stream)).await;
+    let line = connected.unwrap_or_else(|_| Err(seen.clock.timeout()))?;
+    pass_on(&mut asked, url, line.proxy)?;
+    let begun = http1::Builder::new().max_buf_size(MAX_HEAD.max(512 << 10)).handshake(TokioIo::new(line.stream)).await;
     let (sender, connection) = begun.map_err(|e| broken("begin HTTP", e))?;
-    drive(connection, exchange(sender)).await
+    drive(connection, exchange(sender, asked)).await
 }
 
 /// Downloads, at most `cap` bytes.
@@ -126,7 +128,7 @@ async fn over<T, F: Future<Output = Result<T, CollectError>>>(
 /// Why there is no rate.
 pub async fn download(url: &Url, target: &TargetConfig, cap: u64, allowance: &Allowance) -> Result<Moved, CollectError> {
     let asked: Asked = built(request(Method::GET, url, target)?, Empty::new().boxed())?;
-    over(url, target, |mut sender| async move {
+    over(url, target, asked, |mut sender, asked| async move {
         let answer = Deadline::after(SETUP).run(sender.send_request(asked)).await;
         let answer = answer.map_err(|_| Reason::FIRST_BYTE_TIMEOUT.error("no answer in time"))?;
         let answer = answer.map_err(|e| broken("read the answer's head", e))?;
@@ -182,7 +184,7 @@ pub async fn upload(url: &Url, target: &TargetConfig, cap: u64, allowance: &Allo
     let _taken = Taken(allowance, cap, Arc::clone(&progress));
     let builder = request(Method::POST, url, target)?.header(CONTENT_TYPE, "application/octet-stream");
     let asked: Asked = built(builder, body.boxed())?;
-    over(url, target, |mut sender| async move {
+    over(url, target, asked, |mut sender, asked| async move {
         let answer = Deadline::after(SETUP + target.max_time.0 + DRAIN).run(sender.send_request(asked)).await;
         let answer = answer.map_err(|_| Reason::BODY_TIMEOUT.error("the far end did not take it all in time"))?;
         let at = Instant::now();
