@@ -77,4 +77,10 @@ sage_common::metrics! {
     DNS_RCODE: Gauge "probe_dns_rcode" [];
     /// 1 when the answer did not fit into a datagram and was fetched again over TCP, else 0; absent when no answer came.
     DNS_TRUNCATED: Gauge "probe_dns_truncated" [];
+    /// 1 when expect_bytes of the module decided that the probe failed, else 0; absent where the module has none.
+    FAILED_DUE_TO_BYTES: Gauge "probe_failed_due_to_bytes" [];
+    /// The server as it was recognised by its first answer, version empty where it does not say; always 1.
+    TCP_PROTOCOL: Gauge "probe_tcp_protocol_info" [protocol, version];
+    /// Time from our first byte to the answer by which the server was recognised, in seconds.
+    TCP_HANDSHAKE: Gauge "probe_tcp_handshake_duration_seconds" [];
 }

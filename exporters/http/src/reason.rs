@@ -96,6 +96,11 @@ reasons! {
     BODY_SIZE = "body_size", ErrorKind::Limit, "The body is larger than is taken.";
     BODY_ENCODING = "body_encoding", ErrorKind::Decode, "The body is not compressed as the module wants it.";
     DNS_RCODE = "dns_rcode", coarse::RCODE, "The DNS server answered with a response code that the module does not take.";
+    PROTOCOL_MISMATCH = "protocol_mismatch", ErrorKind::Decode, "The server speaks another protocol than the one that the module names.";
+    TOO_MANY_CONNECTIONS = "too_many_connections", ErrorKind::Overloaded, "The server is there, but all its connections are taken.";
+    NOT_READY = "not_ready", ErrorKind::Starting, "The server is there, but starts, stops or recovers.";
+    HOST_DENIED = "host_denied", ErrorKind::Permission, "The server is there, but does not let this machine in.";
+    STARTTLS_REFUSED = "starttls_refused", ErrorKind::Tls, "The server is there, but does not offer TLS.";
     CONTENT = "content", coarse::REGEX, "A check of header or body says no.";
     TOO_SHORT = "too_short", ErrorKind::Decode, "A throughput test: the transfer is too small to tell a rate.";
     BUDGET = "budget", ErrorKind::Overloaded, "A throughput test: the daily budget of bytes is used up.";

@@ -2,6 +2,7 @@
 //!
 //! A prober has a section of its own name: a line below, a file of settings, and a line in `probes::PROBERS`.
 
+pub mod dialogue;
 pub mod dns;
 pub mod file;
 pub mod http;
@@ -10,6 +11,7 @@ pub mod refused;
 pub mod tcp;
 pub mod tls;
 pub mod types;
+pub mod unix;
 
 use std::time::Duration;
 
@@ -86,8 +88,9 @@ sections! {
     icmp: icmp::IcmpConfig,
     /// How the tcp prober asks.
     tcp: tcp::TcpConfig,
+    /// How the unix prober asks.
+    unix: unix::UnixConfig,
     ; grpc refused "refused::grpc"
-    ; unix refused "refused::unix"
     ; websocket refused "refused::websocket"
 }
 

@@ -26,7 +26,6 @@ macro_rules! refused {
 
 refused! {
     grpc: "the grpc prober is not supported by this version" => "remove the module, or keep it in a file of its own for blackbox_exporter";
-    unix: "the unix prober is not supported by this version" => "remove the module, or keep it in a file of its own for blackbox_exporter";
     websocket: "the websocket prober is not supported by this version" => "remove the module, or keep it in a file of its own for blackbox_exporter";
     oauth2: "OAuth 2 is not supported by this version" => "write `authorization: {credentials_file: /path/to/file}` and have the token renewed there";
     http_headers: "is not supported by this version" => "write plain headers below `headers:`";
@@ -35,8 +34,6 @@ refused! {
     password: "a secret does not stand in this file" => "write `password_file: /path/to/file` and put it there";
     bearer_token: "a secret does not stand in this file" => "write `bearer_token_file: /path/to/file` and put it there";
     credentials: "a secret does not stand in this file" => "write `credentials_file: /path/to/file` and put it there";
-    expect_bytes: "is not supported by this version" => "write a regular expression as `expect:`";
-    labels: "labels made from the answer are not supported by this version" => "remove it; `expect:` alone decides the probe";
     ca: "a certificate does not stand in this file" => "write `ca_file: /path/to/file` and put it there";
     cert: "a certificate does not stand in this file" => "write `cert_file: /path/to/file` and put it there";
     key: "a secret does not stand in this file" => "write `key_file: /path/to/file` and put it there";

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use sage_common::error::Invalid;
 use serde::{Deserialize, Serialize};
 
+use super::Section;
+use super::dialogue::{Protocol, Script, StartTls, Step};
 use super::tls::TlsConfig;
-use super::types::{IpProtocol, Pattern, length_only};
-use super::{Section, refused};
+use super::types::IpProtocol;
 
 /// How the tcp prober asks.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -26,24 +27,12 @@ pub struct TcpConfig {
     pub tls: bool,
     /// TLS, also after `starttls`.
     pub tls_config: TlsConfig,
-}
-
-/// One step of a dialogue.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Step {
-    /// Lines are read until one matches.
+    /// The protocol's own way to TLS comes first.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub expect: Option<Pattern>,
-    /// Line that is sent then; `${1}` is the first group of the match.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "length_only")]
-    pub send: Option<String>,
-    /// Whether TLS begins then.
-    pub starttls: bool,
-    #[serde(skip_serializing, deserialize_with = "refused::expect_bytes")]
-    expect_bytes: (),
-    #[serde(skip_serializing, deserialize_with = "refused::labels")]
-    labels: (),
+    pub starttls: Option<StartTls>,
+    /// The server is recognised by its first answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<Protocol>,
 }
 
 impl Default for TcpConfig {
@@ -55,16 +44,22 @@ impl Default for TcpConfig {
             query_response: Vec::new(),
             tls: false,
             tls_config: TlsConfig::default(),
+            starttls: None,
+            protocol: None,
         }
+    }
+}
+
+impl TcpConfig {
+    /// What is said.
+    pub fn script(&self) -> Script<'_> {
+        Script { tls: self.tls, starttls: self.starttls, protocol: self.protocol, steps: &self.query_response }
     }
 }
 
 impl Section for TcpConfig {
     fn validate(&self) -> Result<(), Invalid> {
-        let handshakes = usize::from(self.tls) + self.query_response.iter().filter(|step| step.starttls).count();
-        if handshakes > 1 {
-            return Err(Invalid::new("TLS begins more than once").hint("write either `tls: true` or one step with `starttls: true`"));
-        }
+        self.script().validate()?;
         self.tls_config.validate()
     }
 

@@ -1,6 +1,7 @@
 //! The probers, one line each, and why a probe can fail.
 
 mod body;
+mod dialogue;
 mod dns;
 mod exchange;
 pub mod hop;
@@ -8,10 +9,13 @@ mod http;
 pub mod icmp;
 mod judge;
 pub mod line;
+pub mod protocol;
 mod request;
+mod starttls;
 mod tcp;
 #[cfg(test)]
 mod tests;
+mod unix;
 
 use std::fmt;
 
@@ -39,10 +43,11 @@ static PROBERS: &[Entry] = &[
     Entry { name: "http", accept: hop::accept, probe: |ask| http::probe(ask).boxed() },
     Entry { name: "icmp", accept: icmp::accept, probe: |ask| icmp::probe(ask).boxed() },
     Entry { name: "tcp", accept: tcp::accept, probe: |ask| tcp::probe(ask).boxed() },
+    Entry { name: "unix", accept: unix::accept, probe: |ask| unix::probe(ask).boxed() },
 ];
 
 /// Probers of blackbox_exporter that are not here.
-const NOT_HERE: [&str; 3] = ["grpc", "unix", "websocket"];
+const NOT_HERE: [&str; 2] = ["grpc", "websocket"];
 
 pub use crate::reason::coarse as reason;
 

@@ -2,7 +2,9 @@
 
 mod http;
 mod icmp;
+mod protocol;
 mod proxy;
 mod redirect;
+mod starttls;
 mod tcp;
 mod tls;
