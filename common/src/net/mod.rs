@@ -4,3 +4,4 @@ pub mod dial;
 pub mod http;
 pub mod page;
 pub mod tls;
+mod trust;

@@ -11,12 +11,13 @@ use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme, SupportedProtocolVersion};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::trust;
 use crate::error::{CollectError, ErrorKind};
 
 /// How much of the server's certificate is checked.
@@ -136,10 +137,7 @@ fn verifier(options: &TlsOptions, provider: Arc<CryptoProvider>) -> Result<Arc<d
     Ok(match options.verify {
         Verify::Nothing => Arc::new(Lenient { inner: None, provider }),
         verify => {
-            let roots = Arc::new(roots(options.ca_file.as_deref())?);
-            let inner = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
-                .build()
-                .map_err(|e| CollectError::new(ErrorKind::Tls, "prepare the certificate check").caused_by(e))?;
+            let inner = trust::check(options.ca_file.as_deref(), &provider)?;
             if verify == Verify::Full { inner } else { Arc::new(Lenient { inner: Some(inner), provider }) }
         }
     })
@@ -190,26 +188,8 @@ const fn hint_of(refusal: &rustls::Error) -> Option<&'static str> {
     })
 }
 
-fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, CollectError> {
-    let mut roots = RootCertStore::empty();
-    if let Some(file) = ca_file {
-        for certificate in certificates(file)? {
-            roots
-                .add(certificate)
-                .map_err(|e| CollectError::new(ErrorKind::Tls, format!("use the CA file {}", file.display())).caused_by(e))?;
-        }
-    } else {
-        let found = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(found.certs);
-    }
-    if roots.is_empty() {
-        return Err(CollectError::new(ErrorKind::Tls, "no certificate authority is trusted here")
-            .hint("install ca-certificates, or name a CA file"));
-    }
-    Ok(roots)
-}
-
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, CollectError> {
+/// The certificates of a PEM file, at least one.
+pub(super) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, CollectError> {
     let refuse = |text: &str| CollectError::new(ErrorKind::Tls, format!("{text} {}", file.display()));
     let found: Result<Vec<_>, _> =
         CertificateDer::pem_file_iter(file).map_err(|e| refuse("read the certificate file").caused_by(e))?.collect();
