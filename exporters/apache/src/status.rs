@@ -117,9 +117,41 @@ pub fn scoreboard(text: &str) -> ([(&'static str, u64); 11], u64) {
     (counts, unknown)
 }
 
+/// What must hold for any text: asked by the fuzzer and, of its corpus, by a test.
+#[cfg(any(test, fuzzing))]
+pub mod check {
+    use super::{Page, scoreboard};
+
+    /// Every number is one, each place of the scoreboard is counted once, and a member has a place on the page.
+    ///
+    /// # Panics
+    /// When that is not so.
+    pub fn check(data: &[u8]) {
+        let Ok(text) = std::str::from_utf8(data) else { return };
+        let Some(page) = Page::parse(text) else { return };
+        let good = |n: f64| n.is_finite() && n >= 0.0;
+        assert!(page.fields.iter().filter_map(|(name, _)| page.number(name)).all(good));
+        let board = page.get("Scoreboard").unwrap_or_default();
+        let (counts, unknown) = scoreboard(board);
+        assert_eq!(counts.iter().map(|(_, count)| count).sum::<u64>() + unknown, board.chars().count() as u64);
+        let members = page.members();
+        assert!(members.len() <= page.fields.len());
+        let numbers = members.iter().flat_map(|m| [m.elected, m.busy, m.sent_kilobytes, m.received_kilobytes]);
+        assert!(numbers.flatten().all(good));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_corpus_of_the_fuzzer_holds() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/server_status");
+        let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+        assert!(files.len() >= 4, "{} files", files.len());
+        files.iter().for_each(|file| check::check(&std::fs::read(file).unwrap()));
+    }
 
     const PAGE: &str = "localhost\nServerVersion: Apache/2.4.71 (Debian)\nTotal Accesses: 21\nCPULoad: .0045045\nBusyWorkers: 1\n\
         IdleWorkers: 74\nScoreboard: __W_.x\nProxyBalancer[0]Name: balancer://shop\nProxyBalancer[0]Worker[0]Name: http://a:1\n\

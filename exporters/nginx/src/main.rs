@@ -7,6 +7,7 @@ mod peer;
 mod service;
 mod session;
 mod stub;
+mod vts;
 
 use std::process::ExitCode;
 

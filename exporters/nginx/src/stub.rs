@@ -73,9 +73,37 @@ impl Stub {
     }
 }
 
+/// What must hold for any text: asked by the fuzzer and, of its corpus, by a test.
+#[cfg(any(test, fuzzing))]
+pub mod check {
+    use super::Stub;
+
+    /// Every number is a count; a page reads the same with other ends of lines, and with lines that nobody knows behind it.
+    ///
+    /// # Panics
+    /// When that is not so.
+    pub fn check(data: &[u8]) {
+        let Ok(text) = std::str::from_utf8(data) else { return };
+        let Some(stub) = Stub::parse(text) else { return };
+        let all = [stub.active, stub.accepted, stub.handled, stub.requests, stub.request_seconds, stub.reading, stub.writing, stub.waiting];
+        assert!(all.into_iter().flatten().all(|n| n.is_finite() && n >= 0.0), "{stub:?}");
+        assert!(stub.active.is_some() && stub.requests.is_some());
+        assert_eq!(Stub::parse(&text.lines().collect::<Vec<_>>().join("\r\n")), Some(stub));
+        assert_eq!(Stub::parse(&format!("{text}\n\nUnknown: 5\n")), Some(stub));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_corpus_of_the_fuzzer_holds() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/stub_status");
+        let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+        assert!(files.len() >= 4, "{} files", files.len());
+        files.iter().for_each(|file| check::check(&std::fs::read(file).unwrap()));
+    }
 
     const NGINX: &str = "Active connections: 2 \nserver accepts handled requests\n 10 9 12 \nReading: 0 Writing: 1 Waiting: 1 \n";
 

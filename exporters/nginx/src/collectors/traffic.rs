@@ -3,16 +3,14 @@
 //! From the JSON of the traffic status module (nginx-module-vts, `/status/format/json`), all its versions. Hosts and servers
 //! beyond the limits are summed as `_other`.
 
-use std::collections::BTreeMap;
-
 use sage_common::collector::{Collector, Support};
 use sage_common::desc::Info;
 use sage_common::error::CollectError;
 use sage_common::put;
 use sage_common::sink::Sink;
-use serde_json::Value;
 
 use crate::session::{Page, Session};
+use crate::vts::{self, CODES};
 
 sage_common::metrics! {
     /// Requests to a virtual host by class of the status (VTS, serverZones).
@@ -46,55 +44,6 @@ pub struct Traffic {
     options: Options,
 }
 
-const CODES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
-
-/// The counters of one host or server.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Counters {
-    requests: f64,
-    codes: [f64; 5],
-    inward: f64,
-    outward: f64,
-    seconds: f64,
-    down: bool,
-}
-
-impl Counters {
-    fn read(json: &Value, time: &str) -> Self {
-        let number = |json: &Value, name: &str| json.get(name).and_then(Value::as_f64).unwrap_or(0.0);
-        let codes = json.get("responses").unwrap_or(&Value::Null);
-        Self {
-            requests: number(json, "requestCounter"),
-            codes: CODES.map(|code| number(codes, code)),
-            inward: number(json, "inBytes"),
-            outward: number(json, "outBytes"),
-            seconds: number(json, time) / 1000.0,
-            down: json.get("down").and_then(Value::as_bool).unwrap_or(false),
-        }
-    }
-
-    fn add(mut self, other: &Self) -> Self {
-        self.requests += other.requests;
-        self.codes.iter_mut().zip(other.codes).for_each(|(ours, theirs)| *ours += theirs);
-        self.inward += other.inward;
-        self.outward += other.outward;
-        self.seconds += other.seconds;
-        self.down |= other.down;
-        self
-    }
-}
-
-/// Those with most requests, and the rest as one.
-fn top<K: Ord + Clone>(all: BTreeMap<K, Counters>, limit: usize, other: K) -> Vec<(K, Counters)> {
-    let mut all: Vec<_> = all.into_iter().collect();
-    all.sort_by(|(_, a), (_, b)| b.requests.total_cmp(&a.requests));
-    let rest = all.split_off(limit.min(all.len()));
-    if !rest.is_empty() {
-        all.push((other, rest.iter().fold(Counters::default(), |sum, (_, one)| sum.add(one))));
-    }
-    all
-}
-
 impl Collector for Traffic {
     type Session = Session;
     type Options = Options;
@@ -115,10 +64,7 @@ impl Collector for Traffic {
 
     async fn collect(&self, session: &Session, out: &mut Sink) -> Result<(), CollectError> {
         let Ok(Page::Traffic(json)) = session.page() else { return Ok(()) };
-        // The zone `*` is the sum of the others.
-        let hosts = json.get("serverZones").and_then(Value::as_object).into_iter().flatten().filter(|(host, _)| *host != "*");
-        let hosts = hosts.map(|(host, zone)| (host.clone(), Counters::read(zone, "requestMsecCounter"))).collect();
-        for (host, counters) in top(hosts, self.options.top_hosts, "_other".to_owned()) {
+        for (host, counters) in vts::top(vts::hosts(json), self.options.top_hosts, "_other".to_owned()) {
             for (code, count) in CODES.iter().zip(counters.codes) {
                 put!(out, REQUESTS { host, code } = count);
             }
@@ -126,14 +72,9 @@ impl Collector for Traffic {
             put!(out, BYTES { host, direction: "out" } = counters.outward);
             put!(out, SECONDS { host } = counters.seconds);
         }
-        let mut servers = BTreeMap::new();
-        for (upstream, zone) in json.get("upstreamZones").and_then(Value::as_object).into_iter().flatten() {
-            for server in zone.as_array().into_iter().flatten() {
-                let name = server.get("server").and_then(Value::as_str).unwrap_or_default();
-                servers.insert((upstream.clone(), name.to_owned()), Counters::read(server, "responseMsecCounter"));
-            }
-        }
-        for ((upstream, backend), counters) in top(servers, self.options.top_servers, ("_other".to_owned(), "_other".to_owned())) {
+        for ((upstream, backend), counters) in
+            vts::top(vts::servers(json), self.options.top_servers, ("_other".to_owned(), "_other".to_owned()))
+        {
             for (code, count) in CODES.iter().zip(counters.codes) {
                 put!(out, UPSTREAM_REQUESTS { upstream, backend, code } = count);
             }
@@ -143,25 +84,5 @@ impl Collector for Traffic {
             put!(out, UPSTREAM_DOWN { upstream, backend } = counters.down);
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_rest_is_one() {
-        let one = |requests: f64| Counters { requests, codes: [0.0, requests, 0.0, 0.0, 0.0], ..Counters::default() };
-        let all = BTreeMap::from([("a", one(1.0)), ("b", one(5.0)), ("c", one(3.0))]);
-        let found = top(all.clone(), 1, "_other");
-        assert_eq!(found, [("b", one(5.0)), ("_other", one(4.0))]);
-        assert_eq!(top(all, 3, "_other").len(), 3);
-    }
-
-    #[test]
-    fn odd_values_are_none() {
-        let json = serde_json::json!({"requestCounter": "many", "responses": [1], "inBytes": null, "requestMsecCounter": 1500, "down": 1});
-        assert_eq!(Counters::read(&json, "requestMsecCounter"), Counters { seconds: 1.5, ..Counters::default() });
     }
 }
