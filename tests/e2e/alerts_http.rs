@@ -4,12 +4,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use e2e::drill::{self, EVER, FIRING, Lowered, alerts, named};
 use e2e::exporter::Exporter;
 use e2e::fault::{FaultProxy, Mode};
 use e2e::issuer::Authority;
+use e2e::netns::Cable;
 use e2e::poll;
 use e2e::servers::nginx::{Nginx, NginxOptions};
 use e2e::servers::prometheus::{Job, Prometheus, PrometheusOptions};
@@ -147,4 +149,60 @@ fn each_alert_of_a_probe_fires_on_a_real_fault_and_ends_with_it() {
     let ever: BTreeSet<_> = alerts(&prometheus, EVER).into_keys().collect();
     let unasked: Vec<_> = ever.difference(&expected).filter(|pair| !named(BESIDES).contains(*pair)).collect();
     assert!(unasked.is_empty(), "these fired without a fault of theirs: {unasked:?}");
+}
+
+/// The end of the faults of `far`.
+static MENDED: AtomicBool = AtomicBool::new(false);
+
+/// The far end: .2 loses every fourth ping, .3 three of a hundred, .4 answers at once and after 80 ms in turn, .5 is well.
+fn far(last: u8, n: u32) -> Vec<Duration> {
+    match last {
+        _ if MENDED.load(Ordering::Relaxed) => vec![Duration::ZERO],
+        2 if n.is_multiple_of(4) => Vec::new(),
+        3 if n.is_multiple_of(33) => Vec::new(),
+        4 => vec![Duration::from_millis(u64::from(n % 2) * 80)],
+        _ => vec![Duration::ZERO],
+    }
+}
+
+#[test]
+fn each_alert_of_pings_fires_on_a_real_fault_and_ends_with_it() {
+    let cable = Cable::lay(&[2, 3, 4, 5], far);
+    cable.near(|| {
+        let folder = TempFolder::new("alerts-ping");
+        let targets: Vec<_> = [(2, "lossy"), (3, "leaky"), (4, "uneven"), (5, "well")]
+            .iter()
+            .map(|(last, name)| json!({"host": format!("10.77.0.{last}"), "name": name}))
+            .collect();
+        let group =
+            json!({"direction": "north-south", "interval": "400ms", "count": 4, "spacing": "50ms", "timeout": "300ms", "targets": targets});
+        let file = folder.write("ping.yml", &format!("{:#}", json!({"ping": {"groups": [group]}})));
+        let exporter = Exporter::start("sage-http-exporter", &[&format!("--config.file={}", file.display())], &[]);
+        let job = Job {
+            name: "ping".to_owned(),
+            address: exporter.address().to_string(),
+            labels: site::labels("mon01", "http", "net", "mon01.example:9115"),
+            ..Job::default()
+        };
+        let rules = drill::rules(&folder, &[], std::slice::from_ref(&job));
+        let prometheus = Prometheus::start(&PrometheusOptions { jobs: vec![job.clone()], rules, ..PrometheusOptions::default() });
+        let firing = || -> BTreeSet<(String, String)> {
+            let found = prometheus.query(FIRING).into_iter().filter(|(labels, _)| labels["alertname"] != "SageWatchdog");
+            found.map(|(labels, _)| (labels["alertname"].clone(), labels.get("target").cloned().unwrap_or_default())).collect()
+        };
+        let wanted = [("HttpPingLoss", "lossy"), ("HttpPingLossHigh", "lossy"), ("HttpPingLoss", "leaky"), ("HttpPingJitter", "uneven")];
+        let wanted = named(wanted);
+        let mut last = BTreeSet::new();
+        let all = poll::within(ALL, || {
+            last = firing();
+            (last == wanted).then_some(())
+        });
+        assert!(all.is_some(), "{last:?} and not {wanted:?}: {:?}\n{}", prometheus.alerts(), exporter.logs());
+        let expected =
+            [("HttpPingLoss", "mon01", "warning"), ("HttpPingLossHigh", "mon01", "critical"), ("HttpPingJitter", "mon01", "warning")];
+        drill::assert_complete_as(&alerts(&prometheus, FIRING), &expected, &[job], &prometheus);
+        MENDED.store(true, Ordering::Relaxed);
+        let calm = poll::within(ALL, || firing().is_empty().then_some(()));
+        assert!(calm.is_some(), "these do not end: {:?}", firing());
+    });
 }

@@ -1,5 +1,5 @@
 //! What the dashboards are looked at with: a PostgreSQL primary with several databases under load and its standby, a Redis
-//! and its replica, two NGINX, two Apaches, probes of these over TLS, the shipped exporters, and a Prometheus that scrapes them each second; and the variables of a dashboard
+//! and its replica, two NGINX, two Apaches, probes of these over TLS, pings, the shipped exporters, and a Prometheus that scrapes them each second; and the variables of a dashboard
 //! filled as Grafana fills them.
 
 use std::collections::BTreeSet;
@@ -28,7 +28,7 @@ const PASSWORD: &str = "monitor";
 /// What Apache needs for a balancer with one member, which is not there.
 const PROXY: [&str; 5] = ["proxy", "proxy_http", "proxy_balancer", "slotmem_shm", "lbmethod_byrequests"];
 const MEMBER: &str = "ProxyStatus On\n<Proxy balancer://shop>\nBalancerMember http://127.0.0.1:1\n</Proxy>\n";
-/// Targets that Prometheus scrapes.
+/// Targets that say whether they are up.
 const TARGETS: usize = 10;
 /// One transaction of the second load: mostly a write, now and then a rollback, a sort on disk or a slow statement.
 const WORK: &str = "\\set r random(1, 60)
@@ -110,6 +110,13 @@ impl Stage {
         let prober = prober(&folder, &authority);
         jobs.extend(sites.iter().map(|site| probe(&prober, &site.tls_url("/"))));
         exporters.push(prober);
+        for (n, host) in ["mon01", "mon02"].into_iter().enumerate() {
+            let exporter = pinger(&folder, n);
+            let mut labels = site::labels(host, "http", "net", &format!("{host}.example:9115"));
+            labels.push(("job".to_owned(), "ping".to_owned()));
+            jobs.push(Job { name: format!("ping-{host}"), address: exporter.address().to_string(), labels, ..Job::default() });
+            exporters.push(exporter);
+        }
         let prometheus = Prometheus::start(&PrometheusOptions { jobs, rules: shipped_rules(), ..PrometheusOptions::default() });
         let stage = Self {
             prometheus,
@@ -240,6 +247,14 @@ fn prober(folder: &TempFolder, authority: &Authority) -> Exporter {
     let http = json!({"preferred_ip_protocol": "ip4", "tls_config": {"ca_file": authority.file}});
     let config = json!({"modules": {"http_2xx": {"prober": "http", "http": http}}});
     let file = folder.write("http.yml", &format!("{config:#}"));
+    Exporter::start("sage-http-exporter", &[&format!("--config.file={}", file.display())], &[])
+}
+
+/// An exporter that pings this machine by two of its addresses.
+fn pinger(folder: &TempFolder, number: usize) -> Exporter {
+    let targets = json!([{"host": "127.0.0.1", "name": "near"}, {"host": "127.0.0.2", "name": "nearer"}]);
+    let config = json!({"ping": {"groups": [{"direction": "east-west", "interval": "200ms", "targets": targets}]}});
+    let file = folder.write(&format!("ping-{number}.yml"), &format!("{config:#}"));
     Exporter::start("sage-http-exporter", &[&format!("--config.file={}", file.display())], &[])
 }
 

@@ -1,7 +1,7 @@
 //! Alert limits as series: reads `alert-rules/thresholds.yml` and writes the recording rules of
 //! `alert-rules/generated/thresholds.rules.yml`, one `sage_threshold{alert}` per alert and instance.
-//! The instance comes from `sage_up` of the product, so that a limit carries all labels of its target; overrides stand
-//! before the default in one `or`, which keeps the first value found for an instance.
+//! The instance comes from `sage_up` of the product (or `up`, for what a prober does on its own), so that a limit carries all
+//! labels of its target; overrides stand before the default in one `or`, which keeps the first value found for an instance.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -32,6 +32,9 @@ pub struct Threshold {
     pub alert: String,
     /// The `product` label of the targets that get the limit.
     pub product: String,
+    /// The series that every target with the limit has.
+    #[serde(default = "sage_up")]
+    pub series: String,
     /// The limit, in `unit`.
     pub value: f64,
     /// What the value counts, for people.
@@ -43,6 +46,10 @@ pub struct Threshold {
     /// Other values for some targets; the first that matches a target wins.
     #[serde(default)]
     pub overrides: Vec<Override>,
+}
+
+fn sage_up() -> String {
+    "sage_up".to_owned()
 }
 
 /// Another limit for the targets whose labels match.
@@ -71,9 +78,14 @@ pub fn read(text: &str) -> Result<Thresholds, String> {
         if !seen.insert(alert) {
             return Err(format!("{alert} stands twice"));
         }
-        for (name, value) in
-            [("alert", alert), ("product", &entry.product), ("unit", &entry.unit), ("reason", &entry.reason), ("source", &entry.source)]
-        {
+        for (name, value) in [
+            ("alert", alert),
+            ("product", &entry.product),
+            ("series", &entry.series),
+            ("unit", &entry.unit),
+            ("reason", &entry.reason),
+            ("source", &entry.source),
+        ] {
             if value.trim().is_empty() {
                 return Err(format!("{alert}: {name} is empty"));
             }
@@ -114,10 +126,10 @@ pub fn generate(all: &Thresholds) -> String {
         out.push_str("      - record: sage_threshold\n        expr: |\n");
         for over in &entry.overrides {
             let labels: String = over.matches.iter().map(|(k, v)| format!(",{k}={v:?}")).collect();
-            let _ = writeln!(out, "          sage_up{{product={:?}{labels}}} * 0 + {}", entry.product, over.value);
+            let _ = writeln!(out, "          {}{{product={:?}{labels}}} * 0 + {}", entry.series, entry.product, over.value);
             out.push_str("            or\n");
         }
-        let _ = writeln!(out, "          sage_up{{product={:?}}} * 0 + {}", entry.product, entry.value);
+        let _ = writeln!(out, "          {}{{product={:?}}} * 0 + {}", entry.series, entry.product, entry.value);
         let _ = writeln!(out, "        labels:\n          alert: {}", entry.alert);
     }
     out
@@ -155,6 +167,8 @@ mod tests {
         let second = rules.find("sage_up{product=\"postgres\"} * 0 + 0.9\n").unwrap();
         assert!(first < second);
         assert!(rules.contains("          alert: A\n"));
+        let rules = generate(&read(&GOOD.replace("alert: A,", "alert: A, series: up,")).unwrap());
+        assert!(rules.contains(" up{product=\"postgres\"} * 0 + 0.9\n"), "{rules}");
     }
 
     #[test]
