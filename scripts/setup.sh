@@ -29,6 +29,9 @@ for=${1:-tests}
 [ "$for" = bench ] && wanted+=(
   "prometheus-postgres-exporter the peer that the benchmark measures beside ours"
   "prometheus-redis-exporter the peer that the benchmark measures beside ours"
+  "prometheus-blackbox-exporter the peer that the benchmark measures beside ours"
+  "prometheus-nginx-exporter the peer that the benchmark measures beside ours"
+  "prometheus-apache-exporter the peer that the benchmark measures beside ours"
 )
 [ "$for" = pictures ] && wanted+=(
   "chromium         draws the dashboards' previews, without a window"
@@ -58,7 +61,8 @@ fi
 # The benchmark measures the peer's newest release where Go can build it, else Debian's package.
 if [ "$for" = bench ] && command -v go >/dev/null; then
   peers=$(realpath -m "${CARGO_TARGET_DIR:-target}/peers")
-  for package in github.com/prometheus-community/postgres_exporter/cmd/postgres_exporter github.com/oliver006/redis_exporter; do
+  for package in github.com/prometheus-community/postgres_exporter/cmd/postgres_exporter github.com/oliver006/redis_exporter \
+    github.com/prometheus/blackbox_exporter github.com/nginx/nginx-prometheus-exporter github.com/Lusitaniae/apache_exporter; do
     [ -x "$peers/${package##*/}" ] && continue
     if GOBIN=$peers timeout 600 go install "$package@latest" >/dev/null 2>&1; then
       echo "set-up: built the newest ${package##*/}, which the benchmark measures beside ours, in $peers"

@@ -126,6 +126,26 @@ pub fn aims(contest: &Contest, pair: &Pair) -> Vec<Aim> {
     ]
 }
 
+/// The aims of a server with a status page: beside the peer, of which half the memory.
+pub fn aims_of_pages(contest: &Contest, pair: &Pair) -> Vec<Aim> {
+    let (name, ours, peer) = (contest.name, &pair.ours, &pair.peer);
+    let (rate, wanted) = (100.0 / ours.cpu.max(1e-9), 300.0 / peer.cpu.max(1e-9));
+    vec![
+        Aim {
+            text: format!("{name}: at least three times the peer's scrapes in a second of CPU ({rate:.0}, wanted {wanted:.0})"),
+            met: rate >= wanted,
+        },
+        Aim {
+            text: format!(
+                "{name}: at most half of the peer's resident memory ({:.1} MB, peer {:.1} MB)",
+                ours.rss as f64 / 1e6,
+                peer.rss as f64 / 1e6
+            ),
+            met: ours.rss * 2 <= peer.rss,
+        },
+    ]
+}
+
 /// The aims of a large server.
 pub fn aims_of_large(contest: &Contest, pair: &Pair) -> Vec<Aim> {
     let (name, ours) = (contest.name, &pair.ours);

@@ -55,6 +55,8 @@ pub struct Fleet {
 pub struct FleetStage {
     /// What they are, for the reader of the figures.
     pub about: String,
+    /// Modules that both sides take as their file, where targets are free.
+    modules: Option<String>,
     members: Vec<Member>,
     hung: Vec<Member>,
     _keep: Box<dyn Any>,
@@ -73,7 +75,13 @@ pub struct Member {
 impl FleetStage {
     /// Targets that answer, targets that hang, and what keeps both alive.
     pub fn new(about: String, members: Vec<Member>, hung: Vec<Member>, keep: impl Any) -> Self {
-        Self { about, members, hung, _keep: Box::new(keep) }
+        Self { about, modules: None, members, hung, _keep: Box::new(keep) }
+    }
+
+    /// The same with a file of modules for both sides.
+    #[must_use]
+    pub fn probed_by(self, modules: String) -> Self {
+        Self { modules: Some(modules), ..self }
     }
 }
 
@@ -107,12 +115,13 @@ impl FleetFigures {
 pub fn run(fleet: &Fleet, peer: Option<&Program>, stage: &FleetStage) -> (FleetFigures, Option<FleetFigures>) {
     let folder = TempFolder::new("bench");
     let targets: String = stage.members.iter().chain(&stage.hung).map(|member| member.config.as_str()).collect();
-    let file = folder.write("fleet.yml", &format!("targets:\n{targets}"));
+    let file = folder.write("fleet.yml", stage.modules.as_ref().unwrap_or(&format!("targets:\n{targets}")));
     let argument = format!("--config.file={}", file.display());
-    let args: &[&str] = if targets.is_empty() { &[] } else { &[&argument] };
+    let theirs: &[&str] = if stage.modules.is_some() { &[&argument] } else { &[] };
+    let args: &[&str] = if targets.is_empty() { theirs } else { &[&argument] };
     let ours = Side::start(&Program::ours(fleet.exporter), args, |member| &member.ours).figures(fleet, stage, fleet.up);
     let peer = peer.zip(fleet.peer.as_ref()).map(|(program, peer)| {
-        let side = Side::start(program, &[], |member| &member.peer);
+        let side = Side::start(program, theirs, |member| &member.peer);
         side.figures(fleet, stage, peer.up)
     });
     (ours, peer)
@@ -130,7 +139,7 @@ impl Side {
         let folder = TempFolder::new("bench");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let mut command = process::command(&program.path, folder.path());
-        command.arg(format!("--web.listen-address={address}")).args(args);
+        command.arg(program.listen(address)).args(args);
         let mut process = Process::start("exporter", command, folder.path());
         process.wait_ready(LIMIT, || http::get(address, "/", &[], LIMIT).is_ok_and(|r| r.status == 200));
         Self { process, address, path, _folder: folder }
@@ -232,17 +241,18 @@ pub fn table(fleet: &Fleet, ours: &FleetFigures, peer: Option<&FleetFigures>) ->
     markdown(&cells)
 }
 
-/// What was aimed at.
-pub fn aims(fleet: &Fleet, ours: &FleetFigures) -> Vec<Aim> {
+/// What was aimed at; without bounds of its own three times the peer's rate and half of its memory.
+pub fn aims(fleet: &Fleet, ours: &FleetFigures, theirs: Option<&FleetFigures>) -> Vec<Aim> {
     let price = ours.price();
     let mut aims = vec![
         Aim { text: format!("{}: no healthy target late ({} scrapes over 1 s)", fleet.name, ours.late), met: ours.late == 0 },
         Aim { text: format!("{}: p99 beside hung targets at most 1.1 times that alone ({price:.2})", fleet.name), met: price <= 1.1 },
     ];
-    if let Some((rss, rate)) = fleet.aims {
-        let text = format!("{}: at least {rate} targets in a second of CPU ({:.0})", fleet.name, ours.rate);
+    let beside = theirs.map(|peer| (peer.rss / 2, peer.rate * 3.0));
+    if let Some((rss, rate)) = fleet.aims.or(beside) {
+        let text = format!("{}: at least {rate:.0} targets in a second of CPU ({:.0})", fleet.name, ours.rate);
         aims.push(Aim { text, met: ours.rate >= rate });
-        let text = format!("{}: at most {} MB resident ({:.1} MB)", fleet.name, rss / 1_000_000, ours.rss as f64 / 1e6);
+        let text = format!("{}: at most {:.1} MB resident ({:.1} MB)", fleet.name, rss as f64 / 1e6, ours.rss as f64 / 1e6);
         aims.push(Aim { text, met: ours.rss <= rss });
     }
     aims

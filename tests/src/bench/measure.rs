@@ -148,9 +148,9 @@ impl Side {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let mut command = process::command(&program.path, folder.path());
         command
-            .arg(format!("--web.listen-address={address}"))
+            .arg(program.listen(address))
             .args(program.without(setup.without))
-            .args(setup.args.iter().map(|arg| arg.replace("{queries}", &stage.queries)))
+            .args(setup.args.iter().map(|arg| arg.replace("{queries}", &stage.queries).replace("{url}", &stage.url)))
             .envs(stage.env.iter().map(|(name, value)| (*name, value)));
         let mut process = Process::start("exporter", command, folder.path());
         // The landing page: the first scrape is to be the first.

@@ -2,6 +2,7 @@
 //!
 //! It is only run; nothing of it is part of the workspace.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -56,6 +57,13 @@ impl Program {
         // "postgres_exporter, version 0.11.1 (branch: ...)", "sage-postgres-exporter 0.1.0".
         let version = text.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit())).unwrap_or("of unknown version");
         Self { about: format!("{name} {version} ({origin})"), path }
+    }
+
+    /// The flag that lets it listen there, by the name that this version has for it.
+    pub fn listen(&self, address: SocketAddr) -> String {
+        let older = "telemetry.address";
+        let name = if output(&self.path, &["--help"]).contains(&format!("--{older}")) { older } else { "web.listen-address" };
+        format!("--{name}={address}")
     }
 
     /// The flags that switch off those of `collectors` that this version has.

@@ -109,7 +109,7 @@ fn run(choice: &Choice) -> Result<(), String> {
         say(heading(fleet.exporter, peer.as_ref(), &stage.about));
         let (ours, theirs) = fleet::run(fleet, peer.as_ref(), &stage);
         say(fleet::table(fleet, &ours, theirs.as_ref()));
-        aims.extend(fleet::aims(fleet, &ours));
+        aims.extend(fleet::aims(fleet, &ours, theirs.as_ref()));
     }
     if choice.host {
         let shares = host::run();

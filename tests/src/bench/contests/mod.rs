@@ -3,6 +3,7 @@
 //! A contest is measured once for each of its loads, that is for each choice of collectors; the first load is the one
 //! that the aims are judged by, so it must ask both sides for the same things.
 
+mod apache;
 mod http;
 mod nginx;
 mod postgres;
@@ -46,7 +47,7 @@ pub struct Load {
 
 /// How one side is started, and what it then reads at each scrape, in words.
 pub struct Setup {
-    /// Further arguments; `{queries}` stands for the stage's file of custom queries.
+    /// Further arguments; `{queries}` stands for the stage's file of custom queries, `{url}` for its status page.
     pub args: &'static [&'static str],
     /// Collectors to switch off; those that a program does not have are left out of its command line, since the peer's
     /// collectors differ between its versions.
@@ -67,6 +68,8 @@ pub struct Stage {
     pub env: Vec<(&'static str, String)>,
     /// A file of custom queries, where the exporter has such.
     pub queries: String,
+    /// Its status page, where it has one.
+    pub url: String,
     /// Stops it, and all that belongs to it, when dropped.
     _keep: Box<dyn Any>,
 }
@@ -74,16 +77,25 @@ pub struct Stage {
 impl Stage {
     /// Of a server that has been filled, and does nothing but what it does on its own.
     fn new(pid: u32, about: String, env: Vec<(&'static str, String)>, keep: impl Any) -> Self {
-        Self { pid, idle: idle_share(pid), about, env, queries: String::new(), _keep: Box::new(keep) }
+        Self { pid, idle: idle_share(pid), about, env, queries: String::new(), url: String::new(), _keep: Box::new(keep) }
     }
 }
 
 /// Every contest.
-pub const CONTESTS: &[Contest] =
-    &[postgres::SMALL, postgres::DATABASES_50, postgres::DATABASES_200, postgres::TABLES, redis::SMALL, redis::LARGE];
+pub const CONTESTS: &[Contest] = &[
+    postgres::SMALL,
+    postgres::DATABASES_50,
+    postgres::DATABASES_200,
+    postgres::TABLES,
+    redis::SMALL,
+    redis::LARGE,
+    nginx::SITE,
+    apache::SITE,
+];
 
 /// Every fleet.
-pub const FLEETS: &[Fleet] = &[redis::FLEET, redis::ISOLATION, postgres::ISOLATION, http::ISOLATION, nginx::ISOLATION];
+pub const FLEETS: &[Fleet] =
+    &[redis::FLEET, redis::ISOLATION, postgres::ISOLATION, http::ISOLATION, http::PLAIN, http::TLS, http::HUNG, nginx::ISOLATION];
 
 /// Ports that accept (the kernel does) and never answer.
 fn silent(count: usize) -> Vec<TcpListener> {

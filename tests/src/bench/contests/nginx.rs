@@ -1,9 +1,12 @@
-//! Our exporter of nginx with many targets, of which some hang.
+//! Our exporter of nginx with many targets, of which some hang; nginx-prometheus-exporter and ours at one server.
 
 use std::net::SocketAddr;
 
-use super::silent;
+use super::{Contest, Load, Setup, Stage, silent};
+use crate::bench::figures;
 use crate::bench::fleet::{Fleet, FleetStage, Member};
+use crate::bench::measure::USUAL;
+use crate::bench::peer::Peer;
 use crate::servers::nginx::{Nginx, NginxOptions};
 
 /// Eight status pages of one server beside ports that accept and never answer.
@@ -32,4 +35,27 @@ fn fleet(healthy: usize, hung: usize) -> FleetStage {
 fn member(address: SocketAddr, name: &str) -> Member {
     let config = format!("  {name}: {{url: \"http://{address}/{name}\"}}\n");
     Member { config, ours: format!("/probe?target={name}"), peer: String::new() }
+}
+
+const PEER: Peer = Peer { built: "nginx-prometheus-exporter", packaged: "prometheus-nginx-exporter", up: "nginx_up" };
+
+/// A server without load of its own.
+pub const SITE: Contest = Contest {
+    name: "nginx",
+    exporter: "nginx",
+    effort: USUAL,
+    peer: PEER,
+    server: stage,
+    loads: &[Load {
+        title: "as installed",
+        ours: Setup { args: &[], without: &[], reads: "stub_status; a fresh connection every 30 s; the server's processes" },
+        peer: Setup { args: &[], without: &[], reads: "stub_status" },
+    }],
+    aims: figures::aims_of_pages,
+};
+
+fn stage() -> Stage {
+    let site = Nginx::start(&NginxOptions::default());
+    let env = vec![("SCRAPE_URI", site.url("/stub_status"))];
+    Stage::new(site.pid(), "NGINX with one worker".to_owned(), env, site)
 }
