@@ -54,7 +54,7 @@ fn way(page: &Page) -> Option<(&str, &str)> {
 fn target(folder: &TempFolder) -> (Nginx, Authority) {
     let authority = Authority::new(folder, "authority");
     let pair: Pair = authority.issue(folder, "target", &["127.0.0.1", "behind.example"]);
-    let server = "location / { return 200 inside; }".to_owned();
+    let server = "location = /inside { return 200 inside; }".to_owned();
     (Nginx::start(&NginxOptions { server, tls: Some(pair), ..NginxOptions::default() }), authority)
 }
 
@@ -71,7 +71,7 @@ fn connect_plain_and_exceptions_by_the_module() {
         url = proxy.url("")
     );
     let exporter = Exporter::start(BINARY, &[&format!("--config.file={}", folder.write("http.yml", &text).display())], &[]);
-    for target in [server.url("/"), server.tls_url("/")] {
+    for target in [server.url("/inside"), server.tls_url("/inside")] {
         let page = scrape(&exporter, &target, "by_proxy");
         assert_eq!((success(&page), way(&page)), (Some(1.0), Some(("config", "http"))), "{target}: {page:?}");
         let connect = page.value("probe_phase_duration_seconds", &[("phase", "proxy_connect")]);

@@ -131,6 +131,8 @@ pub struct Seen {
     pub clock: Clock,
     /// Whether the last connection was made.
     pub connected: bool,
+    /// Whether HTTP/2 was agreed on in the last handshake.
+    pub http2: bool,
     /// Who named the proxy of the last connection and its scheme, where the module has one.
     pub proxy: Option<(&'static str, String)>,
     /// What the target's certificates are kept by; nothing is kept without it.
@@ -221,6 +223,7 @@ impl Secure {
         let suite = agreed.negotiated_cipher_suite().map(|s| format!("{:?}", s.suite()));
         // rustls calls the suites of TLS 1.3 TLS13_*; the registry of the protocol calls them TLS_*.
         let cipher = suite.unwrap_or_default().replacen("TLS13_", "TLS_", 1);
+        seen.http2 = agreed.alpn_protocol() == Some(b"h2");
         state.agreed = Some((version.to_owned(), cipher));
         state.verified = self.checked;
         seen.clock.stop();
@@ -239,7 +242,7 @@ const fn version_name(version: ProtocolVersion) -> &'static str {
 impl Seen {
     /// Forgets what was seen of a connection before.
     pub fn reset(&mut self) {
-        (self.connected, self.tls) = (false, None);
+        (self.connected, self.tls, self.http2) = (false, None, false);
     }
 
     /// True when the target showed a certificate.

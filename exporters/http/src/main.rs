@@ -7,6 +7,7 @@ mod config;
 mod connection;
 mod discover;
 mod filling;
+mod json;
 mod known;
 mod metrics;
 mod network;

@@ -43,6 +43,12 @@ sage_common::metrics! {
     ICMP_DURATION: Gauge "probe_icmp_duration_seconds" [phase];
     /// Time to live or hop limit that the echo reply had left; absent when none came.
     ICMP_HOP_LIMIT: Gauge "probe_icmp_reply_hop_limit" [];
+    /// Time that a step of the module took, with its redirects, in seconds; absent for a step that did not run.
+    STEP_DURATION: Gauge "probe_step_duration_seconds" [step];
+    /// 1 when the step's answer was the one that it expects, else 0; absent for a step that did not run.
+    STEP_SUCCESS: Gauge "probe_step_success" [step];
+    /// 1 with the reason, from the set of probe_error_info, while a step fails.
+    STEP_ERROR_INFO: Gauge "probe_step_error_info" [step, reason];
     /// Earliest end of validity among the certificates that the server showed, Unix time; also when the check refused them.
     SSL_EARLIEST_EXPIRY: Gauge "probe_ssl_earliest_cert_expiry" [];
     /// Earliest end of validity along the chain from the server's certificate, Unix time; only when the check passed.

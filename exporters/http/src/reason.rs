@@ -104,6 +104,7 @@ reasons! {
     CONTENT = "content", coarse::REGEX, "A check of header or body says no.";
     TOO_SHORT = "too_short", ErrorKind::Decode, "A throughput test: the transfer is too small to tell a rate.";
     BUDGET = "budget", ErrorKind::Overloaded, "A throughput test: the daily budget of bytes is used up.";
+    CAPTURE = "capture", coarse::REGEX, "A step found nothing to capture for the steps behind it.";
     AUTH = "auth", ErrorKind::Auth, "A secret of the module cannot be read or sent.";
     PERMISSION = "permission", ErrorKind::Permission, "The system does not let us, for instance by a local firewall.";
     TIMEOUT = "timeout", ErrorKind::Timeout, "No answer in time, and no phase to name.";

@@ -28,9 +28,9 @@ refused! {
     grpc: "the grpc prober is not supported by this version" => "remove the module, or keep it in a file of its own for blackbox_exporter";
     websocket: "the websocket prober is not supported by this version" => "remove the module, or keep it in a file of its own for blackbox_exporter";
     oauth2: "OAuth 2 is not supported by this version" => "write `authorization: {credentials_file: /path/to/file}` and have the token renewed there";
-    http_headers: "is not supported by this version" => "write plain headers below `headers:`";
-    fail_if_body_json_matches_cel: "CEL is not supported by this version" => "write a regular expression below `fail_if_body_matches_regexp:`";
-    fail_if_body_json_not_matches_cel: "CEL is not supported by this version" => "write a regular expression below `fail_if_body_not_matches_regexp:`";
+    secrets: "a secret does not stand in this file" => "write `files: [/path/to/file]` and put it there";
+    fail_if_body_json_matches_cel: "CEL is not supported by this version" => "write `fail_if_body_json_matches: [{path: a.b, regexp: x}]`";
+    fail_if_body_json_not_matches_cel: "CEL is not supported by this version" => "write `fail_if_body_json_not_matches: [{path: a.b, regexp: x}]`";
     password: "a secret does not stand in this file" => "write `password_file: /path/to/file` and put it there";
     bearer_token: "a secret does not stand in this file" => "write `bearer_token_file: /path/to/file` and put it there";
     credentials: "a secret does not stand in this file" => "write `credentials_file: /path/to/file` and put it there";

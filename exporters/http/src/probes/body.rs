@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use flate2::write::GzDecoder;
+use flate2::write::{DeflateDecoder, GzDecoder, ZlibDecoder};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use sage_common::error::CollectError;
@@ -24,6 +24,7 @@ pub struct Body {
 }
 
 /// Takes bytes up to a limit, and keeps them only if they are looked at later.
+#[derive(Default)]
 struct Intake {
     bytes: Vec<u8>,
     length: u64,
@@ -54,13 +55,40 @@ impl Write for Intake {
 enum Decoder {
     Plain(Intake),
     Gzip(Box<GzDecoder<Intake>>),
+    Zlib(Box<ZlibDecoder<Intake>>),
+    Deflate(Box<DeflateDecoder<Intake>>),
+    /// Deflate by name, of which the first byte tells which kind it is.
+    Undecided(Option<Intake>),
 }
 
 impl Decoder {
+    fn new(name: &str, intake: Intake) -> Self {
+        match name {
+            "gzip" => Self::Gzip(Box::new(GzDecoder::new(intake))),
+            "deflate" => Self::Undecided(Some(intake)),
+            _ => Self::Plain(intake),
+        }
+    }
+
+    /// Some servers send the bare stream where the standard wants that of zlib, whose first byte has 8 in its low half.
+    fn decide(&mut self, data: &[u8]) {
+        if let (Self::Undecided(intake), Some(first)) = (&mut *self, data.first())
+            && let Some(intake) = intake.take()
+        {
+            let zlib = first & 0x0f == 8 && data.get(1).is_none_or(|second| (u16::from(*first) << 8 | u16::from(*second)) % 31 == 0);
+            *self =
+                if zlib { Self::Zlib(Box::new(ZlibDecoder::new(intake))) } else { Self::Deflate(Box::new(DeflateDecoder::new(intake))) };
+        }
+    }
+
     fn take(&mut self, data: &[u8]) -> io::Result<()> {
+        self.decide(data);
         match self {
             Self::Plain(intake) => intake.write_all(data),
             Self::Gzip(decoder) => decoder.write_all(data),
+            Self::Zlib(decoder) => decoder.write_all(data),
+            Self::Deflate(decoder) => decoder.write_all(data),
+            Self::Undecided(_) => Ok(()),
         }
     }
 
@@ -68,6 +96,9 @@ impl Decoder {
         match self {
             Self::Plain(_) => Ok(()),
             Self::Gzip(decoder) => decoder.try_finish(),
+            Self::Zlib(decoder) => decoder.try_finish(),
+            Self::Deflate(decoder) => decoder.try_finish(),
+            Self::Undecided(_) => Err(io::ErrorKind::UnexpectedEof.into()),
         }
     }
 
@@ -75,6 +106,9 @@ impl Decoder {
         match self {
             Self::Plain(intake) => intake,
             Self::Gzip(decoder) => decoder.get_mut(),
+            Self::Zlib(decoder) => decoder.get_mut(),
+            Self::Deflate(decoder) => decoder.get_mut(),
+            Self::Undecided(intake) => intake.get_or_insert_default(),
         }
     }
 }
@@ -84,11 +118,10 @@ impl Decoder {
 ///
 /// # Errors
 /// `Limit` when it is too large, `Decode` when it is not compressed as it should be.
-pub async fn read(mut incoming: Incoming, http: &HttpConfig) -> Result<Body, CollectError> {
-    let keep = !(http.fail_if_body_matches_regexp.is_empty() && http.fail_if_body_not_matches_regexp.is_empty());
+pub async fn read(mut incoming: Incoming, http: &HttpConfig, keep: bool) -> Result<Body, CollectError> {
     let limit = if http.body_size_limit.0 == 0 { DEFAULT_LIMIT } else { http.body_size_limit.0 };
     let intake = Intake { bytes: Vec::new(), length: 0, limit, keep, full: false };
-    let mut decoder = if http.compression == "gzip" { Decoder::Gzip(Box::new(GzDecoder::new(intake))) } else { Decoder::Plain(intake) };
+    let mut decoder = Decoder::new(&http.compression, intake);
     // What gzip expands to nothing is bounded on the line.
     let mut on_line = 0_u64;
     while let Some(frame) = incoming.frame().await {
@@ -98,14 +131,14 @@ pub async fn read(mut incoming: Incoming, http: &HttpConfig) -> Result<Body, Col
         if on_line > limit {
             decoder.intake().full = true;
         } else if let Err(error) = decoder.take(data) {
-            not_gzip(&mut decoder, error)?;
+            not_as_wanted(&mut decoder, error, http)?;
         }
         if decoder.intake().full {
             return too_large(http, keep);
         }
     }
     if let Err(error) = decoder.finish() {
-        not_gzip(&mut decoder, error)?;
+        not_as_wanted(&mut decoder, error, http)?;
     }
     let intake = decoder.intake();
     if intake.full {
@@ -114,11 +147,11 @@ pub async fn read(mut incoming: Incoming, http: &HttpConfig) -> Result<Body, Col
     Ok(Body { bytes: std::mem::take(&mut intake.bytes), length: Some(intake.length) })
 }
 
-fn not_gzip(decoder: &mut Decoder, error: io::Error) -> Result<(), CollectError> {
+fn not_as_wanted(decoder: &mut Decoder, error: io::Error, http: &HttpConfig) -> Result<(), CollectError> {
     if decoder.intake().full {
         return Ok(());
     }
-    Err(Reason::BODY_ENCODING.error("the body is not gzip, as `compression: gzip` wants it").caused_by(error))
+    Err(Reason::BODY_ENCODING.error(format!("the body is not {0}, as `compression: {0}` wants it", http.compression)).caused_by(error))
 }
 
 fn too_large(http: &HttpConfig, keep: bool) -> Result<Body, CollectError> {

@@ -2,8 +2,10 @@
 
 use std::time::SystemTime;
 
+use futures_util::FutureExt as _;
+use futures_util::future::join;
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
+use hyper::client::conn::{http1, http2};
 use hyper::header::{CONTENT_LENGTH, HeaderMap, LAST_MODIFIED};
 use hyper::{Response, Version};
 use hyper_util::rt::TokioIo;
@@ -13,7 +15,9 @@ use sage_common::net::http::{MAX_HEAD, broken, drive};
 use super::body::{self, Body};
 use super::hop::Hop;
 use super::http::Facts;
-use super::{line, request};
+use super::line;
+use super::request::{self, Dress};
+use super::tasks::Tasks;
 use crate::config::http::HttpConfig;
 use crate::connection::Phase;
 
@@ -22,7 +26,7 @@ use crate::connection::Phase;
 pub struct Head {
     /// Status code.
     pub status: u16,
-    /// 1.0 or 1.1.
+    /// 1.0, 1.1 or 2.0.
     pub version: f64,
     /// Whether it came over TLS.
     pub tls: bool,
@@ -42,7 +46,11 @@ impl Head {
         let modified = text(LAST_MODIFIED).and_then(|v| httpdate::parse_http_date(v).ok());
         Self {
             status: answer.status().as_u16(),
-            version: if answer.version() == Version::HTTP_10 { 1.0 } else { 1.1 },
+            version: match answer.version() {
+                Version::HTTP_10 => 1.0,
+                Version::HTTP_2 => 2.0,
+                _ => 1.1,
+            },
             tls,
             by_proxy,
             content_length: text(CONTENT_LENGTH).and_then(|v| v.parse().ok()),
@@ -55,37 +63,73 @@ impl Head {
 /// How an exchange ended.
 pub enum Ended {
     /// The answer sends us on.
-    Elsewhere(Hop),
+    Elsewhere(Box<Hop>),
     /// The last answer, with its body.
     Here(Body),
+}
+
+/// How an answer is read.
+#[derive(Clone, Copy, Debug)]
+pub struct How {
+    /// Whether redirects are followed.
+    pub follows: bool,
+    /// Whether somebody looks at the body.
+    pub looks: bool,
 }
 
 /// Asks at one hop.
 ///
 /// # Errors
 /// The reason why there is no whole answer.
-pub async fn ask(hop: &Hop, http: &HttpConfig, facts: &mut Facts) -> Result<Ended, CollectError> {
+pub async fn ask(hop: &Hop, http: &HttpConfig, how: How, facts: &mut Facts) -> Result<Ended, CollectError> {
     let line = line::connect(hop, http, &mut facts.seen).await?;
-    let by_proxy = line.proxy.is_some();
-    let request = request::build(hop, http, line.proxy)?;
+    let (by_proxy, two) = (line.proxy.is_some(), facts.seen.http2);
+    let jar = facts.jar.as_ref().and_then(|jar| jar.header(&hop.url));
+    let request = request::build(hop, http, Dress { proxy: line.proxy, two, cookies: jar })?;
     facts.seen.clock.enter(Phase::Processing);
-    let (mut sender, connection) =
-        http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(line.stream)).await.map_err(|e| broken("begin HTTP", e))?;
-    let work = async {
-        let answer = sender.send_request(request).await.map_err(|e| broken("read the answer's head", e))?;
-        facts.seen.clock.enter(Phase::Transfer);
-        facts.head = Some(Head::of(&answer, hop.is_tls(), by_proxy));
-        facts.answered = true;
-        if http.follows()
-            && let Some(next) = hop.next(&answer)?
-        {
-            return Ok(Ended::Elsewhere(next));
-        }
-        let body = body::read(answer.into_body(), http).await?;
-        facts.body_length = body.length;
-        Ok(Ended::Here(body))
+    let io = TokioIo::new(line.stream);
+    let ended = if two {
+        let tasks = Tasks::default();
+        let begun = http2::Builder::new(tasks.clone()).max_header_list_size(MAX_HEAD as u32).handshake(io).await;
+        let (mut sender, connection) = begun.map_err(|e| broken("begin HTTP/2", e))?;
+        let work = async {
+            let answer = sender.send_request(request).await.map_err(|e| broken("read the answer's head", e))?;
+            take(answer, hop, http, how, by_proxy, facts).await
+        };
+        drive(join(connection.boxed(), tasks.run().boxed()), work).await
+    } else {
+        let begun = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(io).await;
+        let (mut sender, connection) = begun.map_err(|e| broken("begin HTTP", e))?;
+        let work = async {
+            let answer = sender.send_request(request).await.map_err(|e| broken("read the answer's head", e))?;
+            take(answer, hop, http, how, by_proxy, facts).await
+        };
+        drive(connection, work).await
     };
-    let ended = drive(connection, work).await;
     facts.seen.clock.stop();
     ended
+}
+
+async fn take(
+    answer: Response<Incoming>,
+    hop: &Hop,
+    http: &HttpConfig,
+    how: How,
+    by_proxy: bool,
+    facts: &mut Facts,
+) -> Result<Ended, CollectError> {
+    facts.seen.clock.enter(Phase::Transfer);
+    facts.head = Some(Head::of(&answer, hop.is_tls(), by_proxy));
+    facts.answered = true;
+    if let Some(jar) = &mut facts.jar {
+        jar.keep(&hop.url, answer.headers());
+    }
+    if how.follows
+        && let Some(next) = hop.next(&answer)?
+    {
+        return Ok(Ended::Elsewhere(Box::new(next)));
+    }
+    let body = body::read(answer.into_body(), http, how.looks).await?;
+    facts.body_length = body.length;
+    Ok(Ended::Here(body))
 }

@@ -4,7 +4,7 @@
 //! behind for the rest of the probe.
 
 use bytes::Bytes;
-use hyper::header::LOCATION;
+use hyper::header::{CONTENT_TYPE, HeaderMap, LOCATION};
 use hyper::{Method, Response};
 use sage_common::error::CollectError;
 use url::{Host, Url};
@@ -20,6 +20,8 @@ pub struct Hop {
     pub method: Method,
     /// Request body.
     pub body: Bytes,
+    /// Headers of this request alone; they stay at home.
+    pub headers: HeaderMap,
     /// Whether this is still the host that the target names.
     pub home: bool,
 }
@@ -63,6 +65,7 @@ impl Hop {
             url: parse(target).map_err(|text| CollectError::new(sage_common::error::ErrorKind::Internal, text))?,
             method,
             body,
+            headers: HeaderMap::new(),
             home: true,
         })
     }
@@ -109,7 +112,11 @@ impl Hop {
         }
         let method = if repeats || matches!(self.method, Method::GET | Method::HEAD) { self.method.clone() } else { Method::GET };
         let body = if repeats { self.body.clone() } else { Bytes::new() };
-        Ok(Some(Self { url, method, body, home }))
+        let mut headers = if home { self.headers.clone() } else { HeaderMap::new() };
+        if body.is_empty() {
+            headers.remove(CONTENT_TYPE);
+        }
+        Ok(Some(Self { url, method, body, headers, home }))
     }
 
     /// The URL without its query, which may hold a token.

@@ -7,10 +7,11 @@ use sage_common::prober::Outcome;
 use sage_common::put;
 use sage_common::sink::Sink;
 
-use super::exchange::{self, Ended, Head};
+use super::cookies::Jar;
+use super::exchange::{self, Ended, Head, How};
 use super::hop::Hop;
 use super::judge::judge;
-use super::{Ask, request};
+use super::{Ask, request, steps};
 use crate::config::http::HttpConfig;
 use crate::connection::{Phase, Seen};
 use crate::known;
@@ -43,6 +44,10 @@ pub struct Facts {
     pub head: Option<Head>,
     /// The last answer's length, when it was read to its end.
     pub body_length: Option<u64>,
+    /// The cookies, where there are steps.
+    pub jar: Option<Jar>,
+    /// The steps that ran.
+    pub steps: Vec<steps::Done>,
     /// Whether a regular expression decided.
     pub failed_by_regex: bool,
     redirects: u32,
@@ -54,8 +59,12 @@ pub async fn probe(ask: Ask<'_>) -> Outcome {
     let http = ask.module.http.as_ref().unwrap_or(&default);
     let mut facts = Facts::default();
     facts.seen.known_as = Some(format!("{} {:?}", ask.target, http.tls_config.server_name));
-    let ended = ask.deadline.run(follow(ask.target, http, &mut facts)).await;
-    let ended = ended.unwrap_or_else(|_| Err(facts.seen.clock.timeout()));
+    let ended = if http.steps.is_empty() {
+        let ended = ask.deadline.run(one(ask.target, http, &mut facts)).await;
+        ended.unwrap_or_else(|_| Err(facts.seen.clock.timeout()))
+    } else {
+        steps::run(ask.target, http, ask.deadline, &mut facts).await
+    };
     facts.seen.clock.stop();
     if ended.is_ok()
         && facts.head.as_ref().is_some_and(|head| !head.tls)
@@ -67,18 +76,32 @@ pub async fn probe(ask: Ask<'_>) -> Outcome {
     Outcome { answered: facts.answered || facts.seen.showed_certificate(), success: ended.is_ok(), error: ended.err() }
 }
 
-async fn follow(target: &str, http: &HttpConfig, facts: &mut Facts) -> Result<(), CollectError> {
-    let mut hop = Hop::first(target, request::method(http), request::body(http)?)?;
+async fn one(target: &str, http: &HttpConfig, facts: &mut Facts) -> Result<(), CollectError> {
+    let hop = Hop::first(target, request::method(http), request::body(http)?)?;
+    let rules = [http.fail_if_body_matches_regexp.len(), http.fail_if_body_not_matches_regexp.len()];
+    let json = http.fail_if_body_json_matches.len() + http.fail_if_body_json_not_matches.len();
+    let looks = json + rules.into_iter().sum::<usize>() > 0;
+    let body = follow(hop, http, How { follows: http.follows(), looks }, facts).await?;
+    judge(http, facts, &body)
+}
+
+/// Asks at a hop and where it redirects, up to the answer that counts.
+///
+/// # Errors
+/// The reason why there is none.
+pub async fn follow(mut hop: Hop, http: &HttpConfig, how: How, facts: &mut Facts) -> Result<Vec<u8>, CollectError> {
+    let mut redirects = 0;
     loop {
-        match exchange::ask(&hop, http, facts).await? {
-            Ended::Here(body) => return judge(http, facts, &body.bytes),
-            Ended::Elsewhere(_) if facts.redirects == MAX_REDIRECTS => {
+        match exchange::ask(&hop, http, how, facts).await? {
+            Ended::Here(body) => return Ok(body.bytes),
+            Ended::Elsewhere(_) if redirects == MAX_REDIRECTS => {
                 let text = format!("more than {MAX_REDIRECTS} redirects; the last one came from {}", hop.shown());
                 return Err(Reason::REDIRECT_LOOP.error(text));
             }
             Ended::Elsewhere(next) => {
+                redirects += 1;
                 facts.redirects += 1;
-                hop = next;
+                hop = *next;
             }
         }
     }
@@ -87,6 +110,7 @@ async fn follow(target: &str, http: &HttpConfig, facts: &mut Facts) -> Result<()
 impl Facts {
     fn write(&self, out: &mut Sink) {
         self.seen.write(out);
+        steps::write(&self.steps, out);
         put!(out, FAILED_DUE_TO_REGEX {} = self.failed_by_regex);
         put!(out, HTTP_REDIRECTS {} = self.redirects);
         for (phase, parts) in PHASES {

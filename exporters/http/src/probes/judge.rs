@@ -8,6 +8,8 @@ use super::http::Facts;
 use super::line;
 use crate::config::http::HttpConfig;
 use crate::config::http::answer::HeaderMatch;
+use crate::config::http::steps::JsonMatch;
+use crate::config::types::Pattern;
 use crate::reason::Reason;
 
 /// Judges the answer; the first thing that is wrong is the reason.
@@ -16,7 +18,7 @@ use crate::reason::Reason;
 /// What is wrong.
 pub fn judge(http: &HttpConfig, facts: &mut Facts, body: &[u8]) -> Result<(), CollectError> {
     let Some(head) = &facts.head else { return Ok(()) };
-    status(http, head)?;
+    status(&http.valid_status_codes, head)?;
     let looked = headers(http, head).and_then(|()| content(http, body));
     facts.failed_by_regex = looked.is_err();
     looked?;
@@ -24,8 +26,11 @@ pub fn judge(http: &HttpConfig, facts: &mut Facts, body: &[u8]) -> Result<(), Co
     tls(http, head)
 }
 
-fn status(http: &HttpConfig, head: &Head) -> Result<(), CollectError> {
-    let valid = &http.valid_status_codes;
+/// Judges the status; none given means 200 to 299.
+///
+/// # Errors
+/// What is wrong.
+pub fn status(valid: &[u16], head: &Head) -> Result<(), CollectError> {
     let fine = if valid.is_empty() { (200..300).contains(&head.status) } else { valid.contains(&head.status) };
     if fine {
         return Ok(());
@@ -58,12 +63,40 @@ fn refuse(what: &str, how: &str, pattern: &Regex) -> CollectError {
     Reason::CONTENT.error(format!("the {what} {how} {:?}", pattern.as_str()))
 }
 
-fn content(http: &HttpConfig, body: &[u8]) -> Result<(), CollectError> {
-    if let Some(bad) = http.fail_if_body_matches_regexp.iter().find(|p| p.0.is_match(body)) {
+fn content(http: &HttpConfig, seen: &[u8]) -> Result<(), CollectError> {
+    body(&http.fail_if_body_matches_regexp, &http.fail_if_body_not_matches_regexp, seen)?;
+    json(&http.fail_if_body_json_matches, &http.fail_if_body_json_not_matches, seen)
+}
+
+/// Judges a body by expressions that it must not match, and by those that it must.
+///
+/// # Errors
+/// What is wrong.
+pub fn body(bad: &[Pattern], wanted: &[Pattern], seen: &[u8]) -> Result<(), CollectError> {
+    if let Some(bad) = bad.iter().find(|p| p.0.is_match(seen)) {
         return Err(refuse("body", "matches", &bad.0));
     }
-    match http.fail_if_body_not_matches_regexp.iter().find(|p| !p.0.is_match(body)) {
+    match wanted.iter().find(|p| !p.0.is_match(seen)) {
         Some(missed) => Err(refuse("body", "does not match", &missed.0)),
+        None => Ok(()),
+    }
+}
+
+/// Judges a JSON body by what must not stand in it, and by what must.
+///
+/// # Errors
+/// What is wrong.
+pub fn json(bad: &[JsonMatch], wanted: &[JsonMatch], seen: &[u8]) -> Result<(), CollectError> {
+    if bad.is_empty() && wanted.is_empty() {
+        return Ok(());
+    }
+    let document = serde_json::from_slice::<serde_json::Value>(seen).map_err(|_| Reason::CONTENT.error("the body is not JSON"))?;
+    let matches = |rule: &JsonMatch| rule.path.find(&document).is_some_and(|text| rule.regexp.0.is_match(text.as_bytes()));
+    if let Some(rule) = bad.iter().find(|rule| matches(rule)) {
+        return Err(refuse(&format!("JSON at {}", rule.path), "matches", &rule.regexp.0));
+    }
+    match wanted.iter().find(|rule| !matches(rule)) {
+        Some(rule) => Err(refuse(&format!("JSON at {}", rule.path), "does not match", &rule.regexp.0)),
         None => Ok(()),
     }
 }

@@ -169,7 +169,8 @@ fn ask_for(place: &str, credential: Option<HeaderValue>, http: &HttpConfig) -> R
 
 fn secure(hop: &Hop, http: &HttpConfig, host: String) -> Result<Secure, CollectError> {
     let shown = Arc::new(Shown::default());
-    let config = http.tls_config.client(&["http/1.1"], hop.home, &shown)?;
+    let protocols: &[&str] = if http.enable_http2 == Some(false) { &["http/1.1"] } else { &["h2", "http/1.1"] };
+    let config = http.tls_config.client(protocols, hop.home, &shown)?;
     // A name that the module gives is that of the target; other hosts have their own.
     let given = http.tls_config.server_name.as_deref().or_else(|| request::configured_host(http).map(without_port));
     Ok(Secure {

@@ -1,6 +1,7 @@
 //! The probers, one line each, and why a probe can fail.
 
 mod body;
+mod cookies;
 mod dialogue;
 mod dns;
 mod exchange;
@@ -12,6 +13,8 @@ pub mod line;
 pub mod protocol;
 mod request;
 mod starttls;
+mod steps;
+mod tasks;
 mod tcp;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
-    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CACHE_CONTROL, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue,
+    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CACHE_CONTROL, CONNECTION, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue,
     PROXY_AUTHORIZATION, USER_AGENT,
 };
 use hyper::{Method, Request, Uri};
@@ -50,14 +50,24 @@ pub fn configured_host(http: &HttpConfig) -> Option<&str> {
     host.map(|(_, value)| value.as_str())
 }
 
+/// What a request has of the line that it goes by.
+pub struct Dress {
+    /// Where it goes to a proxy: who we are to it.
+    pub proxy: Option<Option<HeaderValue>>,
+    /// Whether it goes by HTTP/2.
+    pub two: bool,
+    /// The cookies that the host gave us.
+    pub cookies: Option<HeaderValue>,
+}
+
 /// Makes the request.
 ///
 /// # Errors
 /// `Auth` when a secret cannot be read or sent.
-pub fn build(hop: &Hop, http: &HttpConfig, proxy: Option<Option<HeaderValue>>) -> Result<Request<Full<Bytes>>, CollectError> {
+pub fn build(hop: &Hop, http: &HttpConfig, dress: Dress) -> Result<Request<Full<Bytes>>, CollectError> {
     let unfit = |what: &str| CollectError::new(ErrorKind::Internal, format!("{what} cannot be sent"));
     // A proxy is told the whole URL, a server what it is asked for.
-    let from = if proxy.is_some() { Position::BeforeScheme } else { Position::BeforePath };
+    let from = if dress.proxy.is_some() { Position::BeforeScheme } else { Position::BeforePath };
     let uri: Uri = hop.url[from..Position::AfterQuery].parse().map_err(|_| unfit("the path"))?;
     let mut request = Request::new(Full::new(hop.body.clone()));
     *request.method_mut() = hop.method.clone();
@@ -67,17 +77,33 @@ pub fn build(hop: &Hop, http: &HttpConfig, proxy: Option<Option<HeaderValue>>) -
     headers.insert(HOST, host);
     headers.insert(USER_AGENT, HeaderValue::from_static(concat!("sage-http-exporter/", env!("CARGO_PKG_VERSION"))));
     // Nothing is compressed unless the module says that it can be read.
-    let encoding = if http.compression == "gzip" { "gzip" } else { "identity" };
+    let encoding = match http.compression.as_str() {
+        "gzip" => "gzip",
+        "deflate" => "deflate",
+        _ => "identity",
+    };
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(encoding));
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    configured(hop, http, headers);
-    if let Some(user) = proxy.flatten() {
+    configured(hop, http, headers)?;
+    headers.extend(hop.headers.clone());
+    if let Some(cookies) = dress.cookies {
+        headers.insert(COOKIE, cookies);
+    }
+    if let Some(user) = dress.proxy.flatten() {
         headers.insert(PROXY_AUTHORIZATION, user);
     }
     if hop.home
         && let Some(value) = credential(http)?
     {
         headers.insert(AUTHORIZATION, value);
+    }
+    if dress.two {
+        // HTTP/2 has the host in the URL, and no connection of its own to close.
+        headers.remove(CONNECTION);
+        let host = headers.remove(HOST).ok_or_else(|| unfit("the host"))?;
+        let path = &hop.url[Position::BeforePath..Position::AfterQuery];
+        let whole = Uri::builder().scheme("https").authority(host.as_bytes()).path_and_query(path).build();
+        *request.uri_mut() = whole.map_err(|_| unfit("the host"))?;
     }
     Ok(request)
 }
@@ -87,7 +113,7 @@ fn authority(url: &Url) -> String {
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-fn configured(hop: &Hop, http: &HttpConfig, headers: &mut HeaderMap) {
+fn configured(hop: &Hop, http: &HttpConfig, headers: &mut HeaderMap) -> Result<(), CollectError> {
     for (name, value) in &http.headers {
         // Both were checked when the configuration was loaded.
         let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) else {
@@ -97,6 +123,20 @@ fn configured(hop: &Hop, http: &HttpConfig, headers: &mut HeaderMap) {
             headers.insert(name, value);
         }
     }
+    for (name, header) in &http.http_headers {
+        let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { continue };
+        if !hop.home && !HARMLESS.contains(&name) {
+            continue;
+        }
+        headers.remove(&name);
+        for value in header.values.iter().filter_map(|value| HeaderValue::from_str(value).ok()) {
+            headers.append(&name, value);
+        }
+        for file in &header.files {
+            headers.append(&name, sensitive(&read(file)?)?);
+        }
+    }
+    Ok(())
 }
 
 fn credential(http: &HttpConfig) -> Result<Option<HeaderValue>, CollectError> {

@@ -167,6 +167,8 @@ impl TargetConfig {
     /// The same as settings of the http prober, by whose ways the target is reached.
     pub fn http(&self) -> HttpConfig {
         let mut http = HttpConfig::default();
+        // Transfers are led over HTTP/1.1.
+        http.enable_http2 = Some(false);
         http.preferred_ip_protocol = self.preferred_ip_protocol;
         http.ip_protocol_fallback = self.ip_protocol_fallback;
         http.source_ip_address = self.source_ip_address;

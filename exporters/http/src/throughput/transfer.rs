@@ -10,7 +10,9 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, PROXY_AUTHORIZATION, USER_AGENT};
+use hyper::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, PROXY_AUTHORIZATION, USER_AGENT,
+};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use sage_common::deadline::Deadline;
@@ -76,7 +78,7 @@ fn request(method: Method, url: &Url, target: &TargetConfig) -> Result<hyper::ht
 
 /// The line to the target, straight or through a proxy.
 async fn connect(url: &Url, target: &TargetConfig, seen: &mut Seen) -> Result<Line, CollectError> {
-    let hop = Hop { url: url.clone(), method: Method::GET, body: Bytes::new(), home: true };
+    let hop = Hop { url: url.clone(), method: Method::GET, body: Bytes::new(), headers: HeaderMap::new(), home: true };
     line::connect(&hop, &target.http(), seen).await
 }
 

@@ -35,10 +35,11 @@ pub fn validate(http: &HttpConfig) -> Result<(), Invalid> {
             return Err(unknown(&format!("valid_http_versions: unknown value `{version}`"), version, &VERSIONS));
         }
     }
-    if !http.valid_http_versions.is_empty() && !http.valid_http_versions.iter().any(|v| v.starts_with("HTTP/1.")) {
-        return refuse("valid_http_versions: only HTTP/1.1 is supported by this version", "add `HTTP/1.1` to the list");
+    let spoken = |v: &String| v.starts_with("HTTP/1.") || v == "HTTP/2.0" && http.enable_http2 != Some(false);
+    if !http.valid_http_versions.is_empty() && !http.valid_http_versions.iter().any(spoken) {
+        return refuse("valid_http_versions: none of these is spoken", "add `HTTP/2.0` or `HTTP/1.1` to the list");
     }
-    if !matches!(http.compression.as_str(), "" | "identity" | "gzip") {
+    if !matches!(http.compression.as_str(), "" | "identity" | "gzip" | "deflate") {
         return refuse(format!("compression: {:?} is not supported by this version", http.compression), "write `compression: gzip`");
     }
     if http.follow_redirects.is_some() && http.follow_redirects == http.no_follow_redirects {

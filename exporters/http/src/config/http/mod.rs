@@ -2,20 +2,23 @@
 
 pub mod answer;
 pub mod auth;
+pub mod headers;
 pub mod proxy;
+pub mod steps;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use hyper::Method;
-use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use sage_common::error::Invalid;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use self::answer::HeaderMatch;
 use self::auth::{Authorization, BasicAuth};
+use self::headers::HttpHeader;
 use self::proxy::ProxyUrl;
+use self::steps::{JsonMatch, Step};
 use super::tls::TlsConfig;
 use super::types::{IpProtocol, Pattern, Size, length_only};
 use super::{Section, refused};
@@ -31,7 +34,7 @@ pub struct HttpConfig {
     /// Request method.
     pub method: String,
     /// Request headers.
-    #[serde(serialize_with = "names_only")]
+    #[serde(serialize_with = "headers::names_only")]
     pub headers: BTreeMap<String, String>,
     /// Most bytes of the body, after decompression; 0 means no limit of the module's.
     pub body_size_limit: Size,
@@ -79,7 +82,7 @@ pub struct HttpConfig {
     /// File with the request body.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_file: Option<PathBuf>,
-    /// HTTP/2; may only be switched off.
+    /// Whether HTTP/2 is offered by TLS; it is unless switched off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enable_http2: Option<bool>,
     /// HTTP/3; may only be switched off.
@@ -101,8 +104,18 @@ pub struct HttpConfig {
     pub proxy_basic_auth: Option<BasicAuth>,
     /// Whether names are left to the proxy.
     pub skip_resolve_phase_with_proxy: bool,
-    #[serde(skip_serializing, deserialize_with = "refused::http_headers")]
-    http_headers: (),
+    /// Request headers with several values, or with values that stand in files.
+    pub http_headers: BTreeMap<String, HttpHeader>,
+    /// A JSON body with one of these is a failure.
+    pub fail_if_body_json_matches: Vec<JsonMatch>,
+    /// A body that is not JSON, or lacks one of these, is a failure.
+    pub fail_if_body_json_not_matches: Vec<JsonMatch>,
+    /// Requests that are made one after the other, instead of the one to the target.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
+    /// Files with the secrets that steps use, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, PathBuf>,
     #[serde(skip_serializing, deserialize_with = "refused::bearer_token")]
     bearer_token: (),
     #[serde(skip_serializing, deserialize_with = "refused::oauth2")]
@@ -141,7 +154,11 @@ impl Default for HttpConfig {
             body_file: None,
             enable_http2: None,
             enable_http3: None,
-            http_headers: (),
+            http_headers: BTreeMap::new(),
+            fail_if_body_json_matches: Vec::new(),
+            fail_if_body_json_not_matches: Vec::new(),
+            steps: Vec::new(),
+            secrets: BTreeMap::new(),
             bearer_token: (),
             oauth2: (),
             proxy_url: None,
@@ -156,11 +173,6 @@ impl Default for HttpConfig {
     }
 }
 
-/// Headers may hold a token, so `print-config` shows their names.
-fn names_only<S: Serializer>(headers: &BTreeMap<String, String>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(headers.keys().map(|name| (name, "<hidden>")))
-}
-
 fn refuse(message: impl Into<String>, hint: &str) -> Result<(), Invalid> {
     Err(Invalid::new(message).hint(hint))
 }
@@ -171,6 +183,7 @@ impl Section for HttpConfig {
         auth::validate(self)?;
         proxy::validate(self)?;
         answer::validate(self)?;
+        steps::validate(self)?;
         self.tls_config.validate()
     }
 
@@ -189,33 +202,12 @@ impl HttpConfig {
         if Method::from_bytes(self.method.as_bytes()).is_err() || self.method == "CONNECT" {
             return refuse(format!("method: {:?} is not a request method", self.method), "write `method: GET`");
         }
-        for (name, value) in &self.headers {
-            let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
-                return refuse(format!("headers: {name:?} is not a header name"), "a name is letters, digits and hyphens");
-            };
-            if HeaderValue::from_str(value).is_err() {
-                return refuse(format!("headers: the value of {name} cannot be sent"), "a value is one line of printable characters");
-            }
-            if header == CONTENT_LENGTH || header == TRANSFER_ENCODING {
-                return refuse(format!("headers: {name} is set by the exporter"), "remove it; the length follows the body");
-            }
-            if header == AUTHORIZATION {
-                return refuse(
-                    "headers: a secret does not stand in this file",
-                    "write `authorization: {credentials_file: /path/to/file}` and put it there",
-                );
-            }
-        }
+        headers::validate(self)?;
         if self.body.is_some() && self.body_file.is_some() {
             return refuse("body and body_file are given", "write one of them");
         }
-        for (version, given) in [("http2", self.enable_http2), ("http3", self.enable_http3)] {
-            if given == Some(true) {
-                return refuse(
-                    format!("enable_{version}: only HTTP/1.1 is supported by this version"),
-                    &format!("write `enable_{version}: false`"),
-                );
-            }
+        if self.enable_http3 == Some(true) {
+            return refuse("enable_http3: HTTP/3 is not supported by this version", "write `enable_http3: false`");
         }
         Ok(())
     }

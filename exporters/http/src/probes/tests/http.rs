@@ -239,3 +239,54 @@ async fn link_local_targets_are_never_asked() {
         assert_eq!(page.value("probe_http_duration_seconds{phase=\"connect\"}"), Some(0.0), "{target}");
     }
 }
+
+#[tokio::test]
+async fn deflate_is_unpacked_in_both_kinds() {
+    use flate2::write::{DeflateEncoder, ZlibEncoder};
+    let mut zlib = ZlibEncoder::new(Vec::new(), Compression::best());
+    zlib.write_all(b"hello hello hello").unwrap();
+    let mut bare = DeflateEncoder::new(Vec::new(), Compression::best());
+    bare.write_all(b"hello hello hello").unwrap();
+    for body in [zlib.finish().unwrap(), bare.finish().unwrap()] {
+        let server = gzip_server(body).await;
+        let settings = "compression: deflate\n  fail_if_body_not_matches_regexp: ['^hello hello hello$']";
+        let page = probe(&with(settings), &server.url("/"), LONG).await;
+        assert!(page.outcome.success, "{}", page.error());
+        assert!(server.requests()[0].to_ascii_lowercase().contains("accept-encoding: deflate"));
+    }
+    let plain = Server::http(|_| answer("200 OK", "", "")).await;
+    let page = probe(&with("compression: deflate"), &plain.url("/"), LONG).await;
+    assert_eq!(page.why(), "body_encoding", "{}", page.error());
+}
+
+#[tokio::test]
+async fn json_decides() {
+    let server = Server::http(|_| answer("200 OK", "", r#"{"status": {"db": "up", "lag": 3}}"#)).await;
+    for (settings, fine) in [
+        ("fail_if_body_json_not_matches: [{path: status.db, regexp: '^up$'}, {path: status.lag, regexp: '^[0-9]$'}]", true),
+        ("fail_if_body_json_not_matches: [{path: status.db, regexp: '^down$'}]", false),
+        ("fail_if_body_json_not_matches: [{path: status.cache, regexp: '.*'}]", false),
+        ("fail_if_body_json_matches: [{path: status.lag, regexp: '^3$'}]", false),
+        ("fail_if_body_json_matches: [{path: status.cache, regexp: '.*'}]", true),
+    ] {
+        let page = probe(&with(settings), &server.url("/"), LONG).await;
+        assert_eq!((page.outcome.success, page.why()), (fine, if fine { "" } else { "content" }), "{settings}: {}", page.error());
+        assert_eq!(page.value("probe_failed_due_to_regex"), Some(f64::from(u8::from(!fine))), "{settings}");
+    }
+    let plain = Server::http(|_| answer("200 OK", "", "up")).await;
+    let page = probe(&with("fail_if_body_json_matches: [{path: a, regexp: x}]"), &plain.url("/"), LONG).await;
+    assert_eq!(page.error(), "the body is not JSON");
+}
+
+#[tokio::test]
+async fn headers_may_have_several_values_and_come_from_files() {
+    let server = Server::http(|_| answer("200 OK", "", "")).await;
+    let secret = TempFile::new("canary\n");
+    let settings = format!("http_headers: {{X-A: {{values: [one, two]}}, X-Key: {{files: [{}]}}}}", secret.shown());
+    let page = probe(&with(&settings), &server.url("/"), LONG).await;
+    assert!(page.outcome.success, "{}", page.error());
+    let request = server.requests()[0].to_ascii_lowercase();
+    for line in ["x-a: one\r\n", "x-a: two\r\n", "x-key: canary\r\n"] {
+        assert!(request.contains(line), "{line}: {request}");
+    }
+}

@@ -6,5 +6,6 @@ mod protocol;
 mod proxy;
 mod redirect;
 mod starttls;
+mod steps;
 mod tcp;
 mod tls;
