@@ -83,6 +83,14 @@ sage_common::metrics! {
     DNS_RCODE: Gauge "probe_dns_rcode" [];
     /// 1 when the answer did not fit into a datagram and was fetched again over TCP, else 0; absent when no answer came.
     DNS_TRUNCATED: Gauge "probe_dns_truncated" [];
+    /// Seconds spent in each phase (resolve; check: from the connection to the whole answer). 0 where a phase was not reached.
+    GRPC_DURATION: Gauge "probe_grpc_duration_seconds" [phase];
+    /// 1 when the answer came over TLS, else 0.
+    GRPC_SSL: Gauge "probe_grpc_ssl" [];
+    /// Status code of gRPC: 0 OK, 5 no such service, 12 no health service; where no answer came 14, or 4 when it was late.
+    GRPC_STATUS_CODE: Gauge "probe_grpc_status_code" [];
+    /// 1 for what the service says of itself (SERVING, NOT_SERVING, SERVICE_UNKNOWN, UNKNOWN), 0 for the others.
+    GRPC_HEALTH: Gauge "probe_grpc_healthcheck_response" [serving_status];
     /// 1 when expect_bytes of the module decided that the probe failed, else 0; absent where the module has none.
     FAILED_DUE_TO_BYTES: Gauge "probe_failed_due_to_bytes" [];
     /// The server as it was recognised by its first answer, version empty where it does not say; always 1.

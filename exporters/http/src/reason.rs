@@ -41,8 +41,10 @@ pub mod coarse {
     pub const PROXY: ErrorKind = ErrorKind::Product("proxy");
     /// The response code of the DNS answer is not one that the module takes.
     pub const RCODE: ErrorKind = ErrorKind::Product("rcode");
+    /// The gRPC server answered, but the service is not well.
+    pub const GRPC: ErrorKind = ErrorKind::Product("grpc");
     /// All of them.
-    pub const ALL: &[&str] = &["forbidden", "redirect", "status", "http_version", "regex", "ssl", "proxy", "rcode"];
+    pub const ALL: &[&str] = &["forbidden", "redirect", "status", "http_version", "regex", "ssl", "proxy", "rcode", "grpc"];
 }
 
 macro_rules! reasons {
@@ -101,6 +103,8 @@ reasons! {
     NOT_READY = "not_ready", ErrorKind::Starting, "The server is there, but starts, stops or recovers.";
     HOST_DENIED = "host_denied", ErrorKind::Permission, "The server is there, but does not let this machine in.";
     STARTTLS_REFUSED = "starttls_refused", ErrorKind::Tls, "The server is there, but does not offer TLS.";
+    GRPC_STATUS = "grpc_status", coarse::GRPC, "The gRPC server answered with a status other than OK.";
+    NOT_SERVING = "not_serving", coarse::GRPC, "The gRPC service says of itself that it does not serve.";
     CONTENT = "content", coarse::REGEX, "A check of header or body says no.";
     TOO_SHORT = "too_short", ErrorKind::Decode, "A throughput test: the transfer is too small to tell a rate.";
     BUDGET = "budget", ErrorKind::Overloaded, "A throughput test: the daily budget of bytes is used up.";

@@ -5,6 +5,7 @@
 pub mod dialogue;
 pub mod dns;
 pub mod file;
+pub mod grpc;
 pub mod http;
 pub mod icmp;
 pub mod refused;
@@ -82,6 +83,8 @@ macro_rules! sections {
 sections! {
     /// How the dns prober asks.
     dns: dns::DnsConfig,
+    /// How the grpc prober asks.
+    grpc: grpc::GrpcConfig,
     /// How the http prober asks.
     http: http::HttpConfig,
     /// How the icmp prober asks.
@@ -90,7 +93,6 @@ sections! {
     tcp: tcp::TcpConfig,
     /// How the unix prober asks.
     unix: unix::UnixConfig,
-    ; grpc refused "refused::grpc"
     ; websocket refused "refused::websocket"
 }
 
@@ -134,6 +136,6 @@ mod tests {
         let tcp = ModuleConfig::plain("tcp").unwrap();
         tcp.validate().unwrap();
         assert_eq!(tcp.tcp.unwrap().preferred_ip_protocol, IpProtocol::Ip4);
-        assert!(ModuleConfig::plain("grpc").is_none());
+        assert!(ModuleConfig::plain("websocket").is_none());
     }
 }

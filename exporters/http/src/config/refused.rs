@@ -25,7 +25,6 @@ macro_rules! refused {
 }
 
 refused! {
-    grpc: "the grpc prober is not supported by this version" => "remove the module, or keep it in a file of its own for blackbox_exporter";
     websocket: "the websocket prober is not supported by this version" => "remove the module, or keep it in a file of its own for blackbox_exporter";
     oauth2: "OAuth 2 is not supported by this version" => "write `authorization: {credentials_file: /path/to/file}` and have the token renewed there";
     secrets: "a secret does not stand in this file" => "write `files: [/path/to/file]` and put it there";

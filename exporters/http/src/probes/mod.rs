@@ -5,6 +5,7 @@ mod cookies;
 mod dialogue;
 mod dns;
 mod exchange;
+mod grpc;
 pub mod hop;
 mod http;
 pub mod icmp;
@@ -43,6 +44,7 @@ struct Entry {
 /// All probers.
 static PROBERS: &[Entry] = &[
     Entry { name: "dns", accept: dns::accept, probe: |ask| dns::probe(ask).boxed() },
+    Entry { name: "grpc", accept: grpc::accept, probe: |ask| grpc::probe(ask).boxed() },
     Entry { name: "http", accept: hop::accept, probe: |ask| http::probe(ask).boxed() },
     Entry { name: "icmp", accept: icmp::accept, probe: |ask| icmp::probe(ask).boxed() },
     Entry { name: "tcp", accept: tcp::accept, probe: |ask| tcp::probe(ask).boxed() },
@@ -50,7 +52,7 @@ static PROBERS: &[Entry] = &[
 ];
 
 /// Probers of blackbox_exporter that are not here.
-const NOT_HERE: [&str; 2] = ["grpc", "websocket"];
+const NOT_HERE: [&str; 1] = ["websocket"];
 
 pub use crate::reason::coarse as reason;
 

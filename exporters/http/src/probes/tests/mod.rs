@@ -1,5 +1,6 @@
 //! Probes of real servers on loopback.
 
+mod grpc;
 mod http;
 mod icmp;
 mod protocol;
