@@ -1,8 +1,10 @@
 //! The unix prober: the tcp prober's dialogue over a Unix socket of this machine.
 
+use std::path::Path;
+
 use sage_common::error::CollectError;
+use sage_common::os::socket;
 use sage_common::prober::Outcome;
-use tokio::net::UnixStream;
 
 use super::dialogue::{self, Shown};
 use super::{Ask, tcp};
@@ -38,7 +40,7 @@ async fn talk(path: &str, unix: &UnixConfig, seen: &mut Seen, shown: &mut Shown)
     let script = unix.script();
     let secure = script.needs_tls().then(|| tcp::secure(&unix.tls_config, "localhost".to_owned())).transpose()?;
     seen.clock.enter(Phase::Connect);
-    let stream = UnixStream::connect(path).await.map_err(|e| CollectError::io(format!("connect to {path}"), e))?;
+    let stream = socket::connect(Path::new(path)).await?;
     seen.clock.stop();
     seen.connected = true;
     dialogue::lead(&script, Box::new(stream), 0, secure, seen, shown).await
