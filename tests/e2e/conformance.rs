@@ -154,9 +154,9 @@ fn the_catalogue_is_sorted_and_complete() {
         }
         let mut collectors: Vec<&str> = catalogue.iter().filter_map(|m| m["collector"].as_str()).filter(|c| !c.is_empty()).collect();
         collectors.dedup();
-        let mut sorted = collectors.clone();
-        sorted.sort_unstable();
-        assert_eq!(collectors, sorted, "{binary}: the table of collectors is not sorted");
+        // A prober has no table of collectors: its sections stand in the order in which they are read.
+        let table = prints(binary, &["--help"]).contains("--collector.");
+        assert!(!table || collectors.is_sorted(), "{binary}: the table of collectors is not sorted: {collectors:?}");
         let markdown = prints(binary, &["metrics", "--markdown"]);
         let page = fs::read_to_string(root().join(format!("exporters/{}/README.md", short(binary)))).unwrap();
         for name in names {

@@ -80,20 +80,16 @@ impl WebServer {
         process::children(self.pid())
     }
 
-    fn all(&self) -> Vec<u32> {
-        let mut all = self.children();
-        all.push(self.pid());
-        all
-    }
-
-    /// SIGSTOP to all of it.
+    /// SIGSTOP to all of it, the main process first: stopped, it starts no further children.
     pub fn freeze(&self) {
-        process::signal("STOP", &self.all());
+        process::signal("STOP", &[self.pid()]);
+        process::signal("STOP", &self.children());
     }
 
     /// SIGCONT.
     pub fn thaw(&self) {
-        process::signal("CONT", &self.all());
+        process::signal("CONT", &self.children());
+        process::signal("CONT", &[self.pid()]);
     }
 
     /// Ends it at once.
