@@ -17,6 +17,7 @@ wanted=(
   "redis-tools      redis-cli, redis-benchmark"
   "nginx            the real server of demo and tests"
   "apache2-bin      the real server of demo and tests, without Debian's own configuration and service"
+  "iproute2         network namespaces, for pings to a far end that loses and delays"
   "unbound          the real DNS server of the tests of probes"
   "prometheus       the real Prometheus of demo and tests, promtool"
   "prometheus-alertmanager the real Alertmanager of demo and tests, amtool"

@@ -167,7 +167,7 @@ fn far(last: u8, n: u32) -> Vec<Duration> {
 
 #[test]
 fn each_alert_of_pings_fires_on_a_real_fault_and_ends_with_it() {
-    let cable = Cable::lay(&[2, 3, 4, 5], far);
+    let Some(cable) = Cable::lay(&[2, 3, 4, 5], far) else { return };
     cable.near(|| {
         let folder = TempFolder::new("alerts-ping");
         let targets: Vec<_> = [(2, "lossy"), (3, "leaky"), (4, "uneven"), (5, "well")]
