@@ -412,7 +412,7 @@ fn wait_for_data(demo: &Demo, stop: &AtomicBool) -> Result<(), Interrupted> {
     say(stop, "Waiting for the rules")?;
     let loaded = || {
         let rules = demo.prometheus.rules();
-        (stop.load(Ordering::Relaxed) || !rules.is_empty() && rules.iter().all(|r| r.health == "ok")).then_some(())
+        (stop.load(Ordering::Relaxed) || !rules.is_empty() && rules.iter().all(|r| r.is_well_after(LIMIT))).then_some(())
     };
     if poll::within(LIMIT, loaded).is_none() {
         panic!("not every rule is well: {:?}", demo.prometheus.rules());

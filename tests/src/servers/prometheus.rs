@@ -65,6 +65,15 @@ pub struct Rule {
     pub kind: String,
     /// `ok`, `err` or `unknown` (not evaluated yet).
     pub health: String,
+    /// Between two evaluations of its group.
+    pub interval: Duration,
+}
+
+impl Rule {
+    /// Evaluated without an error, or not to be expected to have been within `time`.
+    pub fn is_well_after(&self, time: Duration) -> bool {
+        self.health == "ok" || self.health == "unknown" && self.interval > time
+    }
 }
 
 /// One pending or firing alert.
@@ -224,6 +233,7 @@ impl Prometheus {
                 name: text(&rule["name"]),
                 kind: text(&rule["type"]),
                 health: text(&rule["health"]),
+                interval: Duration::from_secs_f64(group["interval"].as_f64().unwrap_or_default()),
             })
             .collect()
     }
