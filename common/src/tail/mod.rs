@@ -5,11 +5,10 @@
 //! by others, so lines, reads and memory are bounded.
 
 use std::borrow::Cow;
-use std::fs;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
-use std::mem;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use std::{fs, mem};
 
 mod open;
 mod window;
