@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../exporters/http/src/probes/protocol/read.rs"]
+#[path = "../../exporters/http/src/probes/protocol/read/mod.rs"]
 mod read;
 
 fuzz_target!(|data: &[u8]| read::check(data));

@@ -4,6 +4,10 @@
 //! Sources: the protocols' own pages (PostgreSQL "Message Formats", MySQL "Connection Phase", MS-TDS, RESP, MongoDB "Wire
 //! Protocol", Kafka protocol, RFC 4511, AMQP 0-9-1).
 
+mod bytes;
+
+use bytes::{Bytes, ber_element, bson_value};
+
 /// Longest version that is told.
 pub const MAX_VERSION: usize = 64;
 /// Longest answer that any of these servers gives here; more is no answer of theirs.
@@ -56,34 +60,6 @@ fn version(bytes: &[u8]) -> Read {
 fn clean(bytes: &[u8]) -> String {
     let printable = bytes.iter().copied().filter(|b| matches!(b, b' '..=b'~')).take(MAX_VERSION);
     printable.map(char::from).collect::<String>().trim().to_owned()
-}
-
-/// Bytes that are taken from the front; none where they end.
-#[derive(Clone, Copy)]
-struct Bytes<'a>(&'a [u8]);
-
-impl<'a> Bytes<'a> {
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn number(&mut self, size: usize) -> Option<usize> {
-        Some(self.take(size)?.iter().fold(0, |number, byte| number << 8 | usize::from(*byte)))
-    }
-
-    fn little(&mut self, size: usize) -> Option<usize> {
-        Some(self.take(size)?.iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte)))
-    }
-
-    /// Up to a zero, which is taken too.
-    fn text(&mut self) -> Option<&'a [u8]> {
-        let end = self.0.iter().position(|b| *b == 0)?;
-        let text = self.take(end)?;
-        self.take(1)?;
-        Some(text)
-    }
 }
 
 /// The answer to a StartupMessage: authentication is asked for, or an error says why not.
@@ -244,29 +220,12 @@ pub fn mongodb(bytes: &[u8]) -> Read {
         if name == b"maxWireVersion" && kind == 0x10 {
             return body.little(4).map_or_else(other, |wire| version(format!("wire {wire}").as_bytes()));
         }
-        if value(&mut body, kind).is_none() {
+        if bson_value(&mut body, kind).is_none() {
             return other();
         }
     }
     // An old server that knows no `hello` says so in a document, too.
     known()
-}
-
-/// Takes one value of BSON.
-fn value(body: &mut Bytes<'_>, kind: usize) -> Option<()> {
-    let size = match kind {
-        0x01 | 0x09 | 0x11 | 0x12 => 8,
-        0x02 => body.little(4)?,
-        0x03 | 0x04 => body.little(4)?.checked_sub(4)?,
-        0x05 => body.little(4)?.checked_add(1)?,
-        0x07 => 12,
-        0x08 => 1,
-        0x0a => 0,
-        0x10 => 4,
-        0x13 => 16,
-        _ => return None,
-    };
-    body.take(size).map(drop)
 }
 
 /// The number that our requests to Kafka have.
@@ -290,20 +249,6 @@ pub fn kafka(bytes: &[u8]) -> Read {
     known()
 }
 
-/// One element of BER: its tag and content. The length is that of short form or up to three bytes.
-fn element<'a>(b: &mut Bytes<'a>) -> Option<Result<(usize, Bytes<'a>), Other>> {
-    let tag = b.number(1)?;
-    let length = match b.number(1)? {
-        short @ 0..=0x7f => short,
-        long @ 0x81..=0x84 => b.number(long - 0x80)?,
-        _ => return Some(Err(Other)),
-    };
-    if length > MAX_ANSWER {
-        return Some(Err(Other));
-    }
-    Some(Ok((tag, Bytes(b.take(length)?))))
-}
-
 /// The answers to a search of the root entry: entries, then the result.
 pub fn ldap(bytes: &[u8]) -> Read {
     let (mut b, mut found) = (Bytes(bytes), Greeting::default());
@@ -312,8 +257,8 @@ pub fn ldap(bytes: &[u8]) -> Read {
         if b.0.first().is_some_and(|tag| *tag != 0x30) {
             return other();
         }
-        let Ok((_, mut message)) = element(&mut b)? else { return other() };
-        let (Some(Ok((0x02, _))), Some(Ok((operation, mut content)))) = (element(&mut message), element(&mut message)) else {
+        let Ok((_, mut message)) = ber_element(&mut b)? else { return other() };
+        let (Some(Ok((0x02, _))), Some(Ok((operation, mut content)))) = (ber_element(&mut message), ber_element(&mut message)) else {
             return other();
         };
         match operation {
@@ -324,7 +269,7 @@ pub fn ldap(bytes: &[u8]) -> Read {
             }
             0x73 => {}
             0x65 => {
-                let Some(Ok((0x0a, mut code))) = element(&mut content) else { return other() };
+                let Some(Ok((0x0a, mut code))) = ber_element(&mut content) else { return other() };
                 // 51 busy, 52 unavailable; any other refusal is one of a server that answers.
                 found.trouble = code.number(1).filter(|code| matches!(code, 51 | 52)).map(|_| Trouble::Starting);
                 return Some(Ok(found));
@@ -339,22 +284,22 @@ pub fn ldap(bytes: &[u8]) -> Read {
 /// The result code of an answer without its outer tag: a number, then the operation, which begins with the code.
 pub fn ldap_result(message: &[u8]) -> Option<usize> {
     let mut b = Bytes(message);
-    element(&mut b)?.ok()?;
-    let (_, mut operation) = element(&mut b)?.ok()?;
-    let (tag, mut code) = element(&mut operation)?.ok()?;
+    ber_element(&mut b)?.ok()?;
+    let (_, mut operation) = ber_element(&mut b)?.ok()?;
+    let (tag, mut code) = ber_element(&mut operation)?.ok()?;
     code.number(1).filter(|_| tag == 0x0a)
 }
 
 fn vendor_version(mut entry: Bytes<'_>) -> Option<&[u8]> {
     // The name of the entry, then its attributes.
-    element(&mut entry)?.ok()?;
-    let (_, mut attributes) = element(&mut entry)?.ok()?;
+    ber_element(&mut entry)?.ok()?;
+    let (_, mut attributes) = ber_element(&mut entry)?.ok()?;
     loop {
-        let (_, mut attribute) = element(&mut attributes)?.ok()?;
-        let (_, name) = element(&mut attribute)?.ok()?;
+        let (_, mut attribute) = ber_element(&mut attributes)?.ok()?;
+        let (_, name) = ber_element(&mut attribute)?.ok()?;
         if name.0.eq_ignore_ascii_case(b"vendorVersion") {
-            let (_, mut values) = element(&mut attribute)?.ok()?;
-            return element(&mut values)?.ok().map(|(_, value)| value.0);
+            let (_, mut values) = ber_element(&mut attribute)?.ok()?;
+            return ber_element(&mut values)?.ok().map(|(_, value)| value.0);
         }
     }
 }
