@@ -141,6 +141,15 @@ pub struct Seen {
     tls: Option<Tls>,
 }
 
+/// Reads `HOST` or `HOST:PORT`, an IPv6 address in brackets; no port where none is written. `None`: it is neither.
+pub fn place(text: &str) -> Option<(Host, Option<u16>)> {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port.parse().ok().filter(|port| *port != 0)?)),
+        _ => (text, None),
+    };
+    Some((Host::parse(host).ok()?, port))
+}
+
 /// A host as the resolver and a certificate want it: an IPv6 address without brackets.
 pub fn bare(host: &Host) -> String {
     match host {

@@ -16,10 +16,7 @@ use crate::connection::{self, Route, Secure, Seen};
 /// Reads `host:port`.
 fn parse(target: &str) -> Result<(Host, u16), String> {
     let wrong = || "the target is not HOST:PORT: write target=example.com:5432".to_owned();
-    let (host, port) = target.rsplit_once(':').ok_or_else(wrong)?;
-    let host = Host::parse(host).map_err(|_| wrong())?;
-    let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?;
-    Ok((host, port))
+    connection::place(target).and_then(|(host, port)| Some((host, port?))).ok_or_else(wrong)
 }
 
 /// Refuses what cannot be a target.

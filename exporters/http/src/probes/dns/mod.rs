@@ -33,11 +33,7 @@ fn parse(target: &str) -> Result<(Host, Option<u16>), String> {
     if let Ok(v6) = target.parse::<Ipv6Addr>() {
         return Ok((Host::Ipv6(v6), None));
     }
-    let (host, port) = match target.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port.parse().ok().filter(|p| *p != 0).ok_or_else(wrong)?)),
-        _ => (target, None),
-    };
-    Ok((Host::parse(host).map_err(|_| wrong())?, port))
+    connection::place(target).ok_or_else(wrong)
 }
 
 /// Refuses what cannot be a target.

@@ -48,11 +48,7 @@ fn parse(target: &str) -> Result<(Host, Option<u16>), String> {
     let wrong = || "the target is not HOST:PORT of a gRPC server: write target=example.com:50051".to_owned();
     let rest = target.strip_prefix("http://").or_else(|| target.strip_prefix("https://")).unwrap_or(target);
     let rest = rest.strip_suffix('/').unwrap_or(rest);
-    let (host, port) = match rest.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port.parse().ok().filter(|p| *p != 0).ok_or_else(wrong)?)),
-        _ => (rest, None),
-    };
-    Ok((Host::parse(host).map_err(|_| wrong())?, port))
+    connection::place(rest).ok_or_else(wrong)
 }
 
 /// Refuses what cannot be a target.
