@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 /// Seconds of a day.
 const DAY: u64 = 86_400;
 
-/// A daily number of bytes, and how many of them are left. It lives as long as the process.
+/// A daily number of bytes, and how many of them are left.
 #[derive(Debug, Default)]
 pub struct Allowance {
     daily: u64,
@@ -44,9 +44,20 @@ impl Allowance {
         spent.1 = spent.1.saturating_sub(bytes);
     }
 
+    /// The day and what was spent on it, to be kept over a restart.
+    pub fn spent(&self) -> (u64, u64) {
+        *self.spent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts what was spent before this process began.
+    pub fn recall(&self, before: (u64, u64)) {
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        *spent = if before.0 == spent.0 { (spent.0, spent.1.saturating_add(before.1)) } else { (*spent).max(before) };
+    }
+
     /// Bytes that are left today.
     pub fn left(&self, now: SystemTime) -> u64 {
-        let spent = *self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        let spent = self.spent();
         if seconds(now) / DAY > spent.0 { self.daily } else { self.daily.saturating_sub(spent.1) }
     }
 }
@@ -74,6 +85,20 @@ mod tests {
         // The clock is set back by a day: the allowance of the sixth goes on.
         assert_eq!((allowance.take(95, at(5, 0)), allowance.left(at(5, 0))), (90, 0));
         assert_eq!(until_midnight(at(6, DAY - 5)), Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_restart_brings_no_second_one() {
+        let before = Allowance::new(100, None);
+        before.take(70, at(5, 0));
+        let after = Allowance::new(100, None);
+        after.take(10, at(5, 1));
+        after.recall(before.spent());
+        assert_eq!((after.left(at(5, 2)), after.left(at(6, 0))), (20, 100));
+        let tomorrow = Allowance::new(100, None);
+        tomorrow.take(10, at(6, 0));
+        tomorrow.recall(before.spent());
+        assert_eq!(tomorrow.left(at(6, 0)), 90);
     }
 
     #[test]

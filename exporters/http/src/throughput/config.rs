@@ -52,13 +52,16 @@ impl Serialize for Address {
 pub struct ThroughputConfig {
     /// Bytes that all tests together may move in a day (UTC).
     pub daily_budget: Size,
+    /// Where bytes spent and last rates are kept over a restart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_file: Option<PathBuf>,
     /// Targets.
     pub targets: Vec<TargetConfig>,
 }
 
 impl Default for ThroughputConfig {
     fn default() -> Self {
-        Self { daily_budget: Size(1 << 30), targets: Vec::new() }
+        Self { daily_budget: Size(1 << 30), state_file: None, targets: Vec::new() }
     }
 }
 

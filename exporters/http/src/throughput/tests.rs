@@ -169,3 +169,48 @@ async fn tests_are_rare_and_spread_by_chance() {
     assert!(waits.iter().all(|wait| (3240.0..3960.1).contains(wait)), "{waits:?}");
     assert!(waits.iter().any(|wait| *wait < 3500.0) && waits.iter().any(|wait| *wait > 3700.0), "{waits:?}");
 }
+
+#[tokio::test]
+async fn what_was_spent_and_the_last_rates_outlive_a_restart() {
+    let server = Server::http(|_| big()).await;
+    let folder = std::env::temp_dir().join(format!("sage-throughput-kept-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("kept.json");
+    let yaml = |path: &str| {
+        let more = format!("{}\nstate_file: {}", target(&format!("download: {}", server.url(path)), "max_bytes: 1MB,"), file.display());
+        more.replace("daily_budget: 3MB", "daily_budget: 30MB")
+    };
+    let (best, rate) = (format!("throughput_best_of_two_bytes_per_second{DOWN}"), format!("throughput_bytes_per_second{DOWN}"));
+    let throughput = made(&yaml("/f"), None);
+    throughput.recall().await;
+    test(&throughput).await;
+    assert_eq!(value(&page(&throughput), &best), None, "one rate is not two");
+    let first = value(&page(&throughput), &rate).unwrap();
+    test(&throughput).await;
+    throughput.keep().await;
+    let told = page(&throughput);
+    assert_eq!(value(&told, &best), Some(first.max(value(&told, &rate).unwrap())), "{told}");
+
+    let again = made(&yaml("/f"), None);
+    again.recall().await;
+    let known = page(&again);
+    let success = format!("throughput_success{DOWN}");
+    assert_eq!((value(&known, &success), value(&told, &success)), (None, Some(1.0)), "no test was made yet\n{known}");
+    for name in [&best, &rate, "throughput_budget_bytes_remaining"] {
+        // JSON keeps some 16 digits of a number, not always the last bit.
+        let (known, told) = (value(&known, name).unwrap(), value(&told, name).unwrap());
+        assert!((known - told).abs() <= told * 1e-9, "{name}: {known} {told}");
+    }
+    // Another URL is another line, but the same budget.
+    let other = made(&yaml("/g"), None);
+    other.recall().await;
+    let known = page(&other);
+    assert_eq!((value(&known, &rate), value(&known, "throughput_budget_bytes_remaining").is_some_and(|left| left < 3e7)), (None, true));
+    // What cannot be read is left alone.
+    std::fs::write(&file, "{").unwrap();
+    let broken = made(&yaml("/f"), None);
+    broken.recall().await;
+    assert_eq!(page(&broken), "throughput_budget_bytes_remaining 31457280");
+    std::fs::remove_dir_all(&folder).unwrap();
+    broken.keep().await;
+}
