@@ -23,11 +23,11 @@ use serde_json::json;
 const ALL: Duration = Duration::from_secs(150);
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// The road to web02 takes 400 ms.
-const OVERRIDES: [Lowered; 1] = [("HttpProbeSlow", "web02", 0.2)];
+/// The road to web02 takes 400 ms, that to web10 150 ms for each of three steps: a scrape ends after a second.
+const OVERRIDES: [Lowered; 2] = [("HttpProbeSlow", "web02", 0.2), ("HttpStepSlow", "web10", 0.1)];
 
 /// What must fire: alert, host, severity.
-const EXPECTED: [(&str, &str, &str); 11] = [
+const EXPECTED: [(&str, &str, &str); 14] = [
     ("HttpProbeFailing", "web01", "critical"),
     ("HttpProbeSlow", "web02", "warning"),
     ("HttpLatencyBudgetBurning", "web02", "warning"),
@@ -39,20 +39,25 @@ const EXPECTED: [(&str, &str, &str); 11] = [
     ("HttpProbeVanished", "web06", "warning"),
     ("HttpProbeFailing", "web07", "critical"),
     ("SageServiceDown", "web07", "critical"),
+    ("HttpStepFailing", "web09", "critical"),
+    ("HttpProbeFailing", "web09", "critical"),
+    ("HttpStepSlow", "web10", "warning"),
 ];
 
 /// What these faults raise besides: what fails always spends its budget too, and three failures in ten may come in a row.
-const BESIDES: [(&str, &str); 5] = [
+const BESIDES: [(&str, &str); 7] = [
     ("HttpBudgetBurningFast", "web01"),
     ("HttpBudgetBurningSlow", "web01"),
     ("HttpBudgetBurningFast", "web07"),
     ("HttpBudgetBurningSlow", "web07"),
     ("HttpProbeFailing", "web05"),
+    ("HttpBudgetBurningFast", "web09"),
+    ("HttpBudgetBurningSlow", "web09"),
 ];
 
-/// A page that is broken, and one that fails for three requests in ten, by the last digit of the clock.
-const FAULTY: &str = "location = /shop { return 500; }\nlocation = /fickle { if ($msec ~ \"[0-2]$\") { return 503; } return 200; }";
-const WELL: &str = "location = /shop { return 200; }\nlocation = /fickle { return 200; }";
+/// A page that is broken, a log-in that is refused, and a page that fails for three requests in ten, by the last digit of the clock.
+const FAULTY: &str = "location = /shop { return 500; }\nlocation = /login { return 403; }\nlocation = /fickle { if ($msec ~ \"[0-2]$\") { return 503; } return 200; }";
+const WELL: &str = "location = /shop { return 200; }\nlocation = /login { return 200; }\nlocation = /fickle { return 200; }";
 
 fn site(server: &str) -> NginxOptions {
     NginxOptions { server: server.to_owned(), ..NginxOptions::default() }
@@ -76,14 +81,18 @@ fn each_alert_of_a_probe_fires_on_a_real_fault_and_ends_with_it() {
     let folder = TempFolder::new("alerts-http");
     let authority = Authority::new(&folder, "authority");
     let until = |name: &str, days: u32| authority.issue_until(&folder, name, &["127.0.0.1"], Some(SystemTime::now() + DAY * days));
-    let shop = Nginx::start(&site(WELL));
+    let [shop, calm] = [(); 2].map(|()| Nginx::start(&site(WELL)));
     let road = FaultProxy::start(shop.address());
+    let second = FaultProxy::start(calm.address());
     let tls = [until("ending", 90), until("imminent", 90)].map(|pair| Nginx::start(&NginxOptions { tls: Some(pair), ..site("") }));
     let mut port = Nginx::start(&site(""));
     let module = |more: serde_json::Value| json!({"prober": "http", "timeout": "2s", "http": more});
     let config = json!({"modules": {
         "http_2xx": module(json!({"preferred_ip_protocol": "ip4"})),
         "tls": module(json!({"preferred_ip_protocol": "ip4", "tls_config": {"ca_file": authority.file}})),
+        "steps": module(json!({"preferred_ip_protocol": "ip4", "steps": [
+            {"name": "front", "url": "/"}, {"name": "login", "url": "/login"}, {"name": "order", "url": "/"},
+        ]})),
         "tcp_connect": {"prober": "tcp", "timeout": "2s", "tcp": {"preferred_ip_protocol": "ip4"}},
     }});
     let file = folder.write("http.yml", &format!("{config:#}"));
@@ -97,6 +106,8 @@ fn each_alert_of_a_probe_fires_on_a_real_fault_and_ends_with_it() {
         probe(&exporter, "web06", "http_2xx", &shop.url("/?web06")),
         probe(&exporter, "web07", "tcp_connect", &port.address().to_string()),
         probe(&exporter, "web08", "http_2xx", &shop.url("/")),
+        probe(&exporter, "web09", "steps", &shop.url("/")),
+        probe(&exporter, "web10", "steps", &format!("http://{}/", second.address())),
     ];
     let rules = drill::rules(&folder, &OVERRIDES, &jobs);
     let settings = PrometheusOptions { jobs: jobs.clone(), rules, ..PrometheusOptions::default() };
@@ -111,6 +122,7 @@ fn each_alert_of_a_probe_fires_on_a_real_fault_and_ends_with_it() {
     shop.configure(&site(FAULTY));
     shop.reload();
     road.set(Mode::LateStart(Duration::from_millis(400)));
+    second.set(Mode::LateStart(Duration::from_millis(150)));
     for (server, (name, days)) in tls.iter().zip([("ending", 10), ("imminent", 2)]) {
         until(name, days);
         server.reload();
@@ -133,19 +145,23 @@ fn each_alert_of_a_probe_fires_on_a_real_fault_and_ends_with_it() {
     let links: Vec<String> = prometheus.alerts().into_iter().filter_map(|mut alert| alert.annotations.remove("dashboard_url")).collect();
     let slow = links.iter().find(|l| l.ends_with("viewPanel=3")).expect("a link to the time of a probe");
     assert!(slow.contains("&var-instance=http%3A%2F%2F127.0.0.1%3A"), "{slow}");
+    let texts = prometheus.alerts().into_iter().filter(|alert| alert.labels["alertname"].starts_with("HttpStep"));
+    let texts: BTreeSet<String> = texts.map(|mut alert| alert.annotations.remove("description").unwrap_or_default()).collect();
+    assert!(texts.iter().any(|text| text.contains("step login") && text.ends_with("reason: http_status.")), "{texts:?}");
 
     // All faults end.
     shop.configure(&site(WELL));
     shop.reload();
     road.set(Mode::Pass);
+    second.set(Mode::Pass);
     for (server, name) in tls.iter().zip(["ending", "imminent"]) {
         until(name, 90);
         server.reload();
     }
     prometheus.reload(&settings);
     port.restart();
-    let calm = poll::within(ALL, || alerts(&prometheus, FIRING).is_empty().then_some(()));
-    assert!(calm.is_some(), "these do not end: {:?}", alerts(&prometheus, FIRING).into_keys());
+    let ended = poll::within(ALL, || alerts(&prometheus, FIRING).is_empty().then_some(()));
+    assert!(ended.is_some(), "these do not end: {:?}", alerts(&prometheus, FIRING).into_keys());
     let ever: BTreeSet<_> = alerts(&prometheus, EVER).into_keys().collect();
     let unasked: Vec<_> = ever.difference(&expected).filter(|pair| !named(BESIDES).contains(*pair)).collect();
     assert!(unasked.is_empty(), "these fired without a fault of theirs: {unasked:?}");

@@ -7,12 +7,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::thread;
 use std::time::Duration;
 
-use e2e::exporter::{Exporter, binary, run};
+use e2e::exporter::{Exporter, run};
 use e2e::http;
 use e2e::issuer::Authority;
 use e2e::page::Page;
 use e2e::poll;
-use e2e::process::{self, Process};
+use e2e::servers::responder::Responder;
 use e2e::temp::{TempFolder, free_port};
 
 const BINARY: &str = "sage-http-exporter";
@@ -20,25 +20,8 @@ const TOKEN: &str = "correct-horse-battery-staple";
 /// Above what any step of these tests takes.
 const LIMIT: Duration = Duration::from_secs(40);
 
-/// A responder on loopback; stopped when dropped.
-struct Responder {
-    process: Process,
-    address: SocketAddr,
-}
-
-impl Responder {
-    fn start(folder: &TempFolder, args: &[&str]) -> Self {
-        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let mut command = process::command(binary(BINARY), folder.path());
-        command.arg("responder").arg(format!("--responder.listen-address={address}")).args(args).arg("--log.level=info");
-        let mut process = Process::start("responder", command, folder.path());
-        process.wait_ready(Duration::from_secs(10), || std::net::TcpStream::connect(address).is_ok());
-        Self { process, address }
-    }
-
-    fn get(&self, path: &str, token: &str) -> http::Response {
-        http::get(self.address, path, &[("Authorization", &format!("Bearer {token}"))], LIMIT).unwrap()
-    }
+fn get(responder: &Responder, path: &str, token: &str) -> http::Response {
+    http::get(responder.address, path, &[("Authorization", &format!("Bearer {token}"))], LIMIT).unwrap()
 }
 
 fn start(folder: &TempFolder, name: &str, config: &str) -> Exporter {
@@ -164,14 +147,14 @@ fn the_responder_takes_what_it_should_and_nothing_else() {
         ("/upload", TOKEN, 405),
         ("/etc/passwd", TOKEN, 404),
     ] {
-        assert_eq!(responder.get(path, token).status, status, "{path}");
+        assert_eq!(get(&responder, path, token).status, status, "{path}");
     }
-    let one = responder.get("/download?bytes=200000", TOKEN);
+    let one = get(&responder, "/download?bytes=200000", TOKEN);
     assert_eq!((one.status, one.body.len()), (200, 200_000));
     // 107100 bytes are left of 307200.
-    let two = responder.get("/download?bytes=107101", TOKEN);
+    let two = get(&responder, "/download?bytes=107101", TOKEN);
     assert_eq!((two.status, two.header("Retry-After").is_some()), (429, true));
-    assert_eq!(responder.get("/download?bytes=107100", TOKEN).status, 200);
+    assert_eq!(get(&responder, "/download?bytes=107100", TOKEN).status, 200);
     let rest = responder.process.stop();
     assert!(rest.success(), "{rest:?}");
 

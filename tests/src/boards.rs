@@ -1,8 +1,9 @@
 //! What the dashboards are looked at with: a PostgreSQL primary with several databases under load and its standby, a Redis
-//! and its replica, two NGINX, two Apaches, probes of these over TLS, pings, the shipped exporters, and a Prometheus that scrapes them each second; and the variables of a dashboard
+//! and its replica, two NGINX, two Apaches, probes of these over TLS, pings, tests of throughput, the shipped exporters, and a Prometheus that scrapes them each second; and the variables of a dashboard
 //! filled as Grafana fills them.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,6 +20,7 @@ use crate::servers::nginx::{Nginx, NginxOptions};
 use crate::servers::postgres::{Background, Postgres, PostgresOptions, Session};
 use crate::servers::prometheus::{Api, Job, Prometheus, PrometheusOptions, shipped_rules};
 use crate::servers::redis::{Redis, RedisOptions};
+use crate::servers::responder::Responder;
 use crate::site;
 use crate::temp::TempFolder;
 use crate::watched_web::{self, APACHE, NGINX};
@@ -62,6 +64,7 @@ pub struct Stage {
     _caches: [Redis; 2],
     _sites: [Nginx; 2],
     _farm: [Apache; 2],
+    _far: Responder,
     _folder: TempFolder,
 }
 
@@ -108,13 +111,15 @@ impl Stage {
             exporters.push(exporter);
         }
         let prober = prober(&folder, &authority);
-        jobs.extend(sites.iter().map(|site| probe(&prober, &site.tls_url("/"))));
+        let modules = ["http_2xx", "transaction"];
+        jobs.extend(sites.iter().zip(modules).map(|(site, module)| probe(&prober, module, &site.tls_url("/"))));
         exporters.push(prober);
+        let far = Responder::start(&folder, &[]);
         for (n, host) in ["mon01", "mon02"].into_iter().enumerate() {
-            let exporter = pinger(&folder, n);
+            let exporter = pinger(&folder, n, far.address);
             let mut labels = site::labels(host, "http", "net", &format!("{host}.example:9115"));
-            labels.push(("job".to_owned(), "ping".to_owned()));
-            jobs.push(Job { name: format!("ping-{host}"), address: exporter.address().to_string(), labels, ..Job::default() });
+            labels.push(("job".to_owned(), "lines".to_owned()));
+            jobs.push(Job { name: format!("lines-{host}"), address: exporter.address().to_string(), labels, ..Job::default() });
             exporters.push(exporter);
         }
         let prometheus = Prometheus::start(&PrometheusOptions { jobs, rules: shipped_rules(), ..PrometheusOptions::default() });
@@ -129,6 +134,7 @@ impl Stage {
             _caches: caches,
             _sites: sites,
             _farm: farm,
+            _far: far,
             _folder: folder,
         };
         let seen = || stage.prometheus.query("sage_up == 1").len();
@@ -245,28 +251,43 @@ fn watch(server: &Postgres, folder: &TempFolder, state: Option<&str>) -> Exporte
 /// An exporter that probes what this authority vouches for.
 fn prober(folder: &TempFolder, authority: &Authority) -> Exporter {
     let http = json!({"preferred_ip_protocol": "ip4", "tls_config": {"ca_file": authority.file}});
-    let config = json!({"modules": {"http_2xx": {"prober": "http", "http": http}}});
+    let steps = json!([
+        {"name": "front", "url": "/"},
+        {"name": "search", "url": "/?q=shoes"},
+        {"name": "logout", "url": "/?logout", "always": true},
+    ]);
+    let mut transaction = http.clone();
+    transaction["steps"] = steps;
+    let config = json!({"modules": {
+        "http_2xx": {"prober": "http", "http": http},
+        "transaction": {"prober": "http", "http": transaction},
+    }});
     let file = folder.write("http.yml", &format!("{config:#}"));
     Exporter::start("sage-http-exporter", &[&format!("--config.file={}", file.display())], &[])
 }
 
-/// An exporter that pings this machine by two of its addresses.
-fn pinger(folder: &TempFolder, number: usize) -> Exporter {
+/// An exporter that pings this machine by two of its addresses, and measures the line to `far`.
+fn pinger(folder: &TempFolder, number: usize, far: SocketAddr) -> Exporter {
     let targets = json!([{"host": "127.0.0.1", "name": "near"}, {"host": "127.0.0.2", "name": "nearer"}]);
-    let config = json!({"ping": {"groups": [{"direction": "east-west", "interval": "200ms", "targets": targets}]}});
+    let line = json!({"name": "berlin", "direction": "east-west", "interval": "1m", "max_bytes": "2MB",
+        "download": format!("http://{far}/download?bytes=3000000"), "upload": format!("http://{far}/upload")});
+    let config = json!({
+        "ping": {"groups": [{"direction": "east-west", "interval": "200ms", "targets": targets}]},
+        "throughput": {"targets": [line]},
+    });
     let file = folder.write(&format!("ping-{number}.yml"), &format!("{config:#}"));
     Exporter::start("sage-http-exporter", &[&format!("--config.file={}", file.display())], &[])
 }
 
 /// The scrape job that probes this target.
-fn probe(prober: &Exporter, target: &str) -> Job {
+fn probe(prober: &Exporter, module: &str, target: &str) -> Job {
     let mut labels = site::labels("web01", "http", "app", target);
     labels.push(("job".to_owned(), "http".to_owned()));
     Job {
         name: format!("http-{target}"),
         address: prober.address().to_string(),
         path: "/probe".to_owned(),
-        params: [("module", "http_2xx"), ("target", target)].map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec(),
+        params: [("module", module), ("target", target)].map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec(),
         labels,
         ..Job::default()
     }

@@ -7,6 +7,7 @@ pub mod nginx;
 pub mod postgres;
 pub mod prometheus;
 pub mod redis;
+pub mod responder;
 pub mod unbound;
 pub mod web;
 
