@@ -169,13 +169,39 @@ caches() {
   done
 }
 
+# gRPC's own server with its health service, for the tests of the grpc prober: Python modules, unpacked beside each other and used
+# by one process of the tests alone.
+modules="grpcio==1.85.1 grpcio-health-checking==1.85.1"
+grpc() {
+  [ "$for" = tests ] || return 0
+  local folder work python
+  folder=$(realpath -m "${CARGO_TARGET_DIR:-target}/servers")
+  python=$(python3 -c 'import sys; print("python%d.%d" % sys.version_info[:2])') || python="no python"
+  [ "$(cat "$folder/grpc/version" 2>/dev/null)" = "$modules $python" ] && return 0
+  nothing=
+  mkdir -p "$folder"
+  work=$(mktemp -d "$folder/new.XXXXXX")
+  # shellcheck disable=SC2086  # several modules
+  if ! timeout 300 python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore --only-binary=:all: \
+    --target "$work" $modules; then
+    rm -rf "$work"
+    echo "set-up: pip could not get $modules for $python" >&2
+    return 1
+  fi
+  chmod -R a+rX "$work"
+  echo "$modules $python" >"$work/version"
+  rm -rf "${folder:?}/grpc"
+  mv "$work" "$folder/grpc"
+  echo "set-up: unpacked $modules"
+}
+
 missing=()
 if ! command -v dpkg-query >/dev/null; then
   for program in cc git curl openssl /usr/lib/postgresql/15/bin/postgres redis-server redis-cli nginx apache2 unbound prometheus promtool prometheus-alertmanager; do
     command -v "$program" >/dev/null || missing+=("$program")
   done
   if [ ${#missing[@]} -eq 0 ]; then
-    servers && caches
+    servers && caches && grpc
     exit
   fi
   echo "set-up: this is not Debian; please install: ${missing[*]}" >&2
@@ -194,6 +220,7 @@ if [ ${#missing[@]} -eq 0 ]; then
   nothing="set-up: nothing to install"
   servers
   caches
+  grpc
   [ -z "$nothing" ] || echo "$nothing"
   exit
 fi
@@ -234,3 +261,4 @@ if [ -d /run/systemd/system ]; then
 fi
 servers
 caches
+grpc

@@ -3,6 +3,7 @@
 
 pub mod alertmanager;
 pub mod apache;
+pub mod grpc;
 pub mod nginx;
 pub mod postgres;
 pub mod prometheus;
