@@ -5,6 +5,7 @@ mod http;
 mod icmp;
 mod protocol;
 mod proxy;
+mod recorded;
 mod redirect;
 mod starttls;
 mod steps;

@@ -1,10 +1,11 @@
-//! Recognition of servers that are scripted from the documented bytes, and how the connection ends.
+//! Recognition of servers that are scripted from recorded and from documented bytes, and how the connection ends.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use super::recorded;
 use crate::testing::{LONG, Page, Server, probe};
 
 /// Answers the first bytes with `first`, and each further ones with the next of `then`; keeps what it was told.
@@ -51,26 +52,27 @@ async fn ends(told: &Mutex<Vec<u8>>, with: &[u8]) -> bool {
     tokio::time::timeout(Duration::from_secs(5), poll).await.is_ok()
 }
 
-const MYSQL: &[u8] =
-    b"\x4a\0\0\0\x0a8.0.36\0\x0b\0\0\0abcdefgh\0\xff\xff\xff\x02\0\xff\xdf\x15\0\0\0\0\0\0\0\0\0\0abcdefghijkl\0caching_sha2_password\0";
-
 #[tokio::test]
 async fn mysql_gets_the_end_of_its_handshake() {
-    const SWITCH: &[u8] = b"\x2c\0\0\x02\xfecaching_sha2_password\0abcdefghijklmnopqrst\0";
-    const DENIED: &[u8] = b"\x0a\0\0\x04\xff\x15\x04#28000A";
-    let (server, told) = serve(true, &[MYSQL, SWITCH, DENIED]).await;
+    let (server, told) = serve(true, &[recorded::MYSQL, recorded::MYSQL_SWITCH, recorded::MYSQL_DENIED]).await;
     let page = ask("mysql", &server).await;
     assert!(page.outcome.success, "{}", page.error());
-    assert_eq!(info(&page), Some(r#"{protocol="mysql",version="8.0.36"} 1"#));
+    assert_eq!(info(&page), Some(r#"{protocol="mysql",version="9.7.4-2"} 1"#));
     assert!(page.value("probe_tcp_handshake_duration_seconds").is_some_and(|took| took > 0.0));
     assert!(ends(&told, &[0, 0, 0, 3]).await, "{told:?}");
     assert!(told.lock().unwrap().windows(10).any(|w| w == b"sage_probe"), "{told:?}");
 
     // A user without password is let in: a farewell. The port tells nothing; the server speaks first.
-    let (server, told) = serve(true, &[MYSQL, b"\x07\0\0\x02\0\0\0\x02\0\0\0"]).await;
+    let (server, told) = serve(true, &[recorded::MYSQL, b"\x07\0\0\x02\0\0\0\x02\0\0\0"]).await;
     let page = ask("auto", &server).await;
     assert!(page.outcome.success, "{}", page.error());
     assert!(ends(&told, &[1, 0, 0, 0, 1]).await, "{told:?}");
+
+    let (server, told) = serve(true, &[recorded::MARIADB, recorded::MARIADB_DENIED]).await;
+    let page = ask("mysql", &server).await;
+    assert!(page.outcome.success, "{}", page.error());
+    assert_eq!(info(&page), Some(r#"{protocol="mysql",version="10.11.19-MariaDB-0+deb12u1"} 1"#));
+    assert!(ends(&told, b"mysql_native_password\0").await, "nothing follows a refusal: {told:?}");
 
     let (full, _) = serve(true, &[b"\x17\0\0\0\xff\x10\x04Too many connections"]).await;
     let page = ask("mysql", &full).await;
@@ -81,14 +83,14 @@ async fn mysql_gets_the_end_of_its_handshake() {
 #[tokio::test]
 async fn servers_are_recognised() {
     const TDS: &[u8] = b"\x04\x01\0\x1a\0\0\x01\0\0\0\x0b\0\x06\x01\0\x11\0\x01\xff\x10\0\x10\x27\0\0\x02";
-    const KAFKA: &[u8] = b"\0\0\0\x10Sage\0\0\0\0\0\x01\0\x12\0\0\0\x03";
-    const MONGODB: &[u8] = b"\x33\0\0\0\x01\0\0\0\x07\0\0\0\xdd\x07\0\0\0\0\0\0\0\x1e\0\0\0\x08ok\0\x01\x10maxWireVersion\0\x15\0\0\0\0";
     const LDAP: &[u8] = b"\x30\x0c\x02\x01\x01\x65\x07\x0a\x01\0\x04\0\x04\0";
     for (protocol, answers, version) in [
         ("mssql", &[TDS] as &[&[u8]], "16.0.4135"),
-        ("kafka", &[KAFKA], ""),
-        ("mongodb", &[MONGODB], "wire 21"),
+        ("kafka", &[recorded::KAFKA], ""),
+        ("mongodb", &[recorded::MONGODB], "wire 27"),
+        ("ldap", &[recorded::LDAP], ""),
         ("ldap", &[LDAP], ""),
+        ("amqp", &[recorded::AMQP], "3.10.8"),
         ("amqp", &[b"AMQP\x03\x01\0\0"], "1.0"),
         ("redis", &[b"+PONG\r\n", b"*4\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n"], "7.0.15"),
         ("postgresql", &[b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0"], ""),
@@ -110,7 +112,7 @@ async fn what_is_something_else_is_said() {
         assert_eq!((page.reason(), info(&page)), ("decode", None), "{protocol}");
         assert!(page.error().contains("HTTP/1.1 400 Bad"), "{protocol}: {}", page.error());
     }
-    let (mysql, _) = serve(true, &[MYSQL]).await;
+    let (mysql, _) = serve(true, &[recorded::MYSQL]).await;
     let page = ask("postgresql", &mysql).await;
     assert!(page.error().contains("the server speaks mysql"), "{}", page.error());
     let (silent, _) = serve(false, &[]).await;
