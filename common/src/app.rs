@@ -168,7 +168,7 @@ mod tests {
                     let written: String = form_urlencoded::Serializer::new(String::new()).extend_pairs(&ask.query).finish();
                     assert_eq!(Ask::parse(&written, None).unwrap().query, ask.query, "{text}");
                 }
-                Err(error) => assert!(error.status == 400 && !error.message.contains('\n'), "{text}"),
+                Err(error) => assert!(error.status == 400 && !error.error.message.contains('\n'), "{text}"),
             }
             let format = crate::expo::negotiate(lines.next());
             assert!(format == crate::expo::Format::Text || text.contains("application/openmetrics-text"), "{text}");

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::codes::Code;
 use crate::error::ErrorKind;
 use crate::report::{Report, Status};
 
@@ -81,8 +82,8 @@ impl Row {
 
     /// Gives it the number of its error, where there is one.
     #[must_use]
-    pub fn code(mut self, kind: Option<ErrorKind>) -> Self {
-        self.code = kind.map(|kind| kind.code().id);
+    pub fn code(mut self, code: Option<Code>) -> Self {
+        self.code = code.map(|code| code.id);
         self
     }
 }
@@ -104,20 +105,23 @@ impl CheckResult {
         let mut rows = Vec::new();
         let milliseconds = |d: std::time::Duration| d.as_secs_f64() * 1e3;
         for failure in &report.failures {
-            rows.push(Row::new(failure.part, failure.kind.as_str(), 0.0, 0, failure.note.clone(), false).code(Some(failure.kind)));
+            rows.push(Row::new(failure.part, failure.kind.as_str(), 0.0, 0, failure.note.clone(), false).code(Some(failure.code)));
         }
         if let Some(login) = &report.login {
             let total = milliseconds(login.phases.iter().map(|(_, time)| *time).sum());
             let phases = login.phases.iter().map(|(phase, time)| format!("{phase} {:.1}", milliseconds(*time)));
-            let result = login.error.map_or("ok", |kind| kind.as_str());
-            rows.push(Row::new("login", result, total, 0, phases.collect::<Vec<_>>().join(", "), login.error.is_none()).code(login.error));
+            let result = login.error.map_or("ok", |(kind, _)| kind.as_str());
+            rows.push(
+                Row::new("login", result, total, 0, phases.collect::<Vec<_>>().join(", "), login.error.is_none())
+                    .code(login.error.map(|(_, code)| code)),
+            );
         }
         if let Some(write) = &report.write {
             let total = milliseconds(write.phases.iter().map(|(_, time)| *time).sum());
             let phases =
                 write.phases.iter().map(|(phase, time)| format!("{phase} {:.1}", milliseconds(*time))).collect::<Vec<_>>().join(", ");
-            let (result, note) = write.error.as_ref().map_or(("ok", phases), |(kind, note)| (kind.as_str(), note.clone()));
-            rows.push(Row::new("write", result, total, 0, note, write.error.is_none()).code(write.error.as_ref().map(|(kind, _)| *kind)));
+            let (result, note) = write.error.as_ref().map_or(("ok", phases), |f| (f.kind.as_str(), f.note.clone()));
+            rows.push(Row::new("write", result, total, 0, note, write.error.is_none()).code(write.error.as_ref().map(|f| f.code)));
         }
         for c in &report.collectors {
             let result = match c.status {
@@ -134,7 +138,8 @@ impl CheckResult {
             let note = c.note.clone().unwrap_or(if c.status == Status::Empty { NOTHING.to_owned() } else { String::new() });
             let follows = !report.up && (note.is_empty() && bad || matches!(c.status, Status::NotHere | Status::Pending));
             let row = Row::new(c.name, result, milliseconds(c.duration), c.series, note, !bad);
-            rows.push(Row { follows, ..row }.code(c.status.reason().or(c.lacks.map(|_| ErrorKind::Permission))));
+            let reason = c.status.reason().or(c.lacks.map(|_| ErrorKind::Permission));
+            rows.push(Row { follows, ..row }.code(c.code.or(reason.map(ErrorKind::code))));
         }
         Self { target, up: report.up, rows }
     }

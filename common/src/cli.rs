@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
+use crate::codes;
 use crate::collector::About;
 use crate::config::Span;
+use crate::error::Invalid;
 use crate::service::Meta;
 
 /// Flags of every exporter.
@@ -94,9 +96,11 @@ pub enum Command<C: Subcommand> {
     /// Print what becomes of the flags of the exporter that this one replaces, the table of the README
     #[command(hide = true)]
     PeerFlags,
-    /// Print the numbers of errors, the page docs/errors.md
-    #[command(hide = true)]
-    ErrorCodes,
+    /// Print what a number of an error means and what to do; without one, all of them
+    Explain {
+        /// The number, such as SG-0103
+        code: Option<String>,
+    },
     /// Work with the configuration file
     Config {
         /// What to do with it
@@ -183,7 +187,8 @@ pub enum Command<C: Subcommand> {
 }
 
 /// Of all commands but `check` and `config validate`, which say theirs themselves.
-const EXIT_CODES: &str = "Exit codes: 0 fine, 1 failure, 2 bad flags or configuration; check and config validate have their own";
+const EXIT_CODES: &str = "Exit codes: 0 fine, 1 failure, 2 bad flags or configuration; check and config validate have their own\n\
+                          Errors end with a number: explain NUMBER tells more";
 
 /// What to do with the configuration file.
 #[derive(Subcommand, Clone, Debug)]
@@ -235,21 +240,24 @@ fn names(collectors: &[&'static About]) -> BTreeSet<&'static str> {
 /// Collectors switched on or off by flag, by any of their names.
 pub type Switches = Vec<(&'static str, bool)>;
 
-/// Reads the command line; prints help, version or the error itself and returns the exit code then.
+/// Why no command is run.
+pub enum Stop {
+    /// Help or version was asked for, and is printed; the exit code.
+    Said(u8),
+    /// The command line cannot be used.
+    Refused(Invalid),
+}
+
+/// Reads the command line; prints help and version itself.
 ///
 /// # Errors
-/// The exit code: 0 for help and version, 2 for a flag that is not known.
+/// Why there is nothing to run.
 pub fn parse<F: Args, C: Subcommand>(
     meta: &Meta,
     collectors: &[&'static About],
     args: impl IntoIterator<Item = std::ffi::OsString>,
-) -> Result<(Cli<F, C>, Switches), u8> {
-    let fail = |error: clap::Error| {
-        // Nobody reads the error of a closed terminal.
-        let _ = error.print();
-        u8::try_from(error.exit_code()).unwrap_or(2)
-    };
-    let matches = command::<F, C>(meta, collectors).try_get_matches_from(args).map_err(fail)?;
+) -> Result<(Cli<F, C>, Switches), Stop> {
+    let matches = command::<F, C>(meta, collectors).try_get_matches_from(args).map_err(stop)?;
     let mut switches = Vec::new();
     for name in names(collectors) {
         for (flag, on) in [(format!("collector.{name}"), true), (format!("no-collector.{name}"), false)] {
@@ -258,7 +266,38 @@ pub fn parse<F: Args, C: Subcommand>(
             }
         }
     }
-    Ok((Cli::from_arg_matches(&matches).map_err(fail)?, switches))
+    Ok((Cli::from_arg_matches(&matches).map_err(stop)?, switches))
+}
+
+/// What the parser says, in the form of all other errors.
+fn stop(error: clap::Error) -> Stop {
+    use clap::error::{ContextKind as About, ErrorKind as Kind};
+    let code = match error.kind() {
+        Kind::DisplayHelp | Kind::DisplayVersion => {
+            // Nobody reads what is printed to a closed terminal.
+            let _ = error.print();
+            return Stop::Said(0);
+        }
+        Kind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            return Stop::Refused(Invalid::new("a command is missing").hint("add --help to see which there are").code(codes::FLAG_MISSING));
+        }
+        Kind::UnknownArgument => codes::UNKNOWN_FLAG,
+        Kind::InvalidSubcommand => codes::UNKNOWN_COMMAND,
+        Kind::InvalidValue if error.get(About::InvalidValue).is_some_and(|value| value.to_string().is_empty()) => codes::FLAG_MISSING,
+        Kind::InvalidValue | Kind::ValueValidation | Kind::InvalidUtf8 => codes::FLAG_VALUE,
+        Kind::MissingRequiredArgument | Kind::MissingSubcommand | Kind::NoEquals | Kind::TooFewValues => codes::FLAG_MISSING,
+        Kind::ArgumentConflict | Kind::TooManyValues => codes::FLAG_CONFLICT,
+        _ => codes::COMMAND_LINE,
+    };
+    // Up to the first blank line it is what is wrong; behind it stand tips and usage, which become the hint.
+    let text = error.render().to_string();
+    let lines = text.lines().map(str::trim).take_while(|line| !line.is_empty() && !line.starts_with("[possible values"));
+    let message = lines.collect::<Vec<_>>().join(" ");
+    let said = |about| error.get(about).map(ToString::to_string).filter(|text| !text.is_empty());
+    let near = said(About::SuggestedArg).or_else(|| said(About::SuggestedSubcommand)).or_else(|| said(About::SuggestedValue));
+    let known = said(About::ValidValue).map(|known| format!("known here: {known}"));
+    let hint = near.map(|near| format!("did you mean `{near}`?")).or(known);
+    Stop::Refused(Invalid { hint, ..Invalid::new(message.trim_start_matches("error: ")).code(code) })
 }
 
 /// Lines of the log that are kept instead of shown.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::codes;
 use crate::desc::Info;
 use crate::error::{CollectError, Invalid};
 use crate::service::{Local, Service};
@@ -300,11 +301,15 @@ impl<S: Service> Entry<S> {
             return Err(Invalid::new(format!(
                 "collector {}: `interval` is for collectors on a timer; this one runs at each scrape",
                 about.name
-            )));
+            ))
+            .hint("leave `interval` out; how often it runs is up to the scrape job")
+            .code(codes::CONFLICT));
         }
         if common.timeout.is_some_and(|time| time.is_zero()) || common.interval.is_some_and(|time| time < SHORTEST_INTERVAL) {
             // An interval near zero would ask the server without a pause.
-            return Err(Invalid::new(format!("collector {}: `timeout` must be greater than 0 and `interval` at least 1s", about.name)));
+            return Err(Invalid::new(format!("collector {}: `timeout` must be greater than 0 and `interval` at least 1s", about.name))
+                .hint("leave them out to get the defaults")
+                .code(codes::RANGE));
         }
         Ok(Self {
             about,

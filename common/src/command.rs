@@ -53,7 +53,7 @@ impl<S: Service> Setup<S> {
         };
         found.map(|(name, options)| (name.as_str(), options)).ok_or_else(|| {
             let known: Vec<&str> = self.targets.iter().map(|(name, _)| name.as_str()).collect();
-            config::unknown(&format!("unknown target {:?}", name.unwrap_or_default()), name.unwrap_or_default(), &known)
+            config::unknown_name(&format!("unknown target {:?}", name.unwrap_or_default()), name.unwrap_or_default(), &known)
         })
     }
 }

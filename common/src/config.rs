@@ -10,24 +10,26 @@ use std::time::Duration;
 use serde::de::{self, DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::codes;
+use crate::codes::{self, Code};
 use crate::collector::Table;
 use crate::credentials::Credentials;
 use crate::error::Invalid;
 use crate::module::Module;
 use crate::service::Service;
+use crate::tree;
 
 /// A duration as written in a file or flag: a number with a unit, such as `500ms`, `5s`, `1m 30s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span(pub Duration);
 
+/// What is said of a time that cannot be read.
+const NO_UNIT: &str = "write it with a unit, such as 5s or 1m";
+
 impl std::str::FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        humantime::parse_duration(text)
-            .map(Self)
-            .map_err(|e| format!("{text:?} is not a duration ({e}); write it with a unit, such as 5s or 1m"))
+        humantime::parse_duration(text).map(Self).map_err(|e| format!("{text:?} is not a duration ({e}); {NO_UNIT}"))
     }
 }
 
@@ -133,18 +135,24 @@ impl<S: Service> ModuleConfig<S> {
     /// An option that makes no sense.
     pub fn build(&self, name: &str) -> Result<Module<S>, Invalid> {
         if self.timeout.0.is_zero() || self.max_series == 0 {
-            return Err(Invalid::new(format!("module {name}: timeout and max_series must be greater than 0")));
+            return Err(Invalid::new(format!("module {name}: timeout and max_series must be greater than 0"))
+                .hint("leave them out to get the defaults")
+                .code(codes::RANGE));
         }
         if self.probe_interval.0 < SHORTEST_PROBE_INTERVAL {
             return Err(Invalid::new(format!("module {name}: probe_interval must be at least 1s"))
-                .hint("each probe is a login, and a line in the server's log: 30s is the default"));
+                .hint("each probe is a login, and a line in the server's log: 30s is the default")
+                .code(codes::RANGE));
         }
         if self.write_interval.is_some_and(|span| span.0 < SHORTEST_PROBE_INTERVAL) {
             return Err(Invalid::new(format!("module {name}: write_interval must be at least 1s"))
-                .hint("each write is a login and a commit: 30s is often enough"));
+                .hint("each write is a login and a commit: 30s is often enough")
+                .code(codes::RANGE));
         }
         if self.write_interval.is_some() && !S::WRITES {
-            return Err(Invalid::new(format!("module {name}: the exporter for {} has no write probe", S::META.product)));
+            return Err(Invalid::new(format!("module {name}: the exporter for {} has no write probe", S::META.product))
+                .hint("leave write_interval out")
+                .code(codes::NOT_HERE));
         }
         Ok(Module {
             name: name.to_owned(),
@@ -183,9 +191,25 @@ impl<S: Service> Default for ServiceConfig<S> {
 pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T, Invalid> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).map_err(|e| {
-        Invalid::new(format!("{shown}: {e}")).hint(format!("the service user must be able to read it: ls -l {shown}")).code(codes::FILE)
+        Invalid::new(format!("{shown}: {e}"))
+            .hint(format!("the service user must be able to read it: ls -l {shown}"))
+            .code(codes::of_file(&e))
     })?;
     parse(&text, &shown.to_string())
+}
+
+/// Puts the place in front of a refusal that was met after the file was read, where it is about something in it.
+pub fn placed(error: Invalid, file: Option<&Path>) -> Invalid {
+    let Some(file) = file else { return error };
+    let origin = file.display().to_string();
+    if error.message.starts_with(&origin) {
+        return error;
+    }
+    let tree = std::fs::read_to_string(file).ok().and_then(|text| tree::parse(&text, &origin).ok());
+    match tree.as_ref().and_then(|tree| tree.about(&error.message)) {
+        Some(key) => error.within(key.place(&origin)),
+        None => error,
+    }
 }
 
 /// Parses YAML text that came from `origin`.
@@ -208,8 +232,23 @@ fn wording(error: &serde_saphyr::Error, origin: &str) -> Invalid {
     let place = error.location().map_or_else(|| origin.to_owned(), |l| format!("{origin}:{}:{}", l.line(), l.column()));
     match error {
         Yaml::SerdeUnknownField { field, expected, .. } => unknown(&format!("{place}: unknown key `{field}`"), field, expected),
-        Yaml::SerdeUnknownVariant { variant, expected, .. } => unknown(&format!("{place}: unknown value `{variant}`"), variant, expected),
-        other => Invalid::new(format!("{place}: {}", plain(other))).code(codes::SYNTAX),
+        Yaml::SerdeUnknownVariant { variant, expected, .. } => {
+            unknown(&format!("{place}: unknown value `{variant}`"), variant, expected).code(codes::UNKNOWN_VALUE)
+        }
+        other => Invalid::new(format!("{place}: {}", plain(other))).code(code(other)),
+    }
+}
+
+/// The number of what is wrong; `Span` says in its own words that a unit is missing.
+fn code(error: &serde_saphyr::Error) -> Code {
+    use serde_saphyr::Error as Yaml;
+    match error {
+        Yaml::Unexpected { .. } | Yaml::NullIntoString { .. } | Yaml::InvalidScalar { .. } | Yaml::InvalidBooleanStrict { .. } => {
+            codes::WRONG_KIND
+        }
+        Yaml::DuplicateMappingKey { .. } | Yaml::MultipleDocuments { .. } => codes::TWICE,
+        other if other.to_string().contains(NO_UNIT) => codes::DURATION,
+        _ => codes::SYNTAX,
     }
 }
 
@@ -235,6 +274,11 @@ fn plain(error: &serde_saphyr::Error) -> String {
     }
 }
 
+/// As `unknown`, of the name of a thing.
+pub fn unknown_name(message: &str, given: &str, known: &[&str]) -> Invalid {
+    unknown(message, given, known).code(codes::UNKNOWN_NAME)
+}
+
 /// A refusal of `given`, with the known word that it resembles, or all of them.
 pub fn unknown(message: &str, given: &str, known: &[&str]) -> Invalid {
     if given == "password" && known.contains(&"password_file") {
@@ -243,7 +287,7 @@ pub fn unknown(message: &str, given: &str, known: &[&str]) -> Invalid {
             .code(codes::SECRET_IN_FILE);
     }
     let near = known.iter().map(|k| (strsim::jaro_winkler(given, k), *k)).max_by(|a, b| a.0.total_cmp(&b.0));
-    Invalid::new(message).code(codes::UNKNOWN).hint(match near {
+    Invalid::new(message).code(codes::UNKNOWN_KEY).hint(match near {
         Some((likeness, word)) if likeness > 0.8 => format!("did you mean `{word}`?"),
         _ => format!("known here: {}", known.join(", ")),
     })

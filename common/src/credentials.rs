@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::Named;
+use crate::codes;
+use crate::config::{self, Named};
 use crate::error::Invalid;
 use crate::service::TargetOptions;
 
@@ -36,13 +37,13 @@ pub fn share<O: TargetOptions>(logins: &Named<Credentials>, targets: &mut Named<
         let Some(name) = options.credentials().map(str::to_owned) else { continue };
         let Some((_, login)) = logins.0.iter().find(|(known, _)| *known == name) else {
             let known: Vec<&str> = logins.0.iter().map(|(known, _)| known.as_str()).collect();
-            let hint =
-                if known.is_empty() { "there is no section `credentials`".to_owned() } else { format!("known are: {}", known.join(", ")) };
-            return Err(Invalid::new(format!("target {target}: no credentials are called {name:?}")).hint(hint));
+            let refused = config::unknown_name(&format!("target {target}: no credentials are called {name:?}"), &name, &known);
+            return Err(if known.is_empty() { refused.hint("there is no section `credentials`") } else { refused });
         };
         options.log_in_with(login).map_err(|setting| {
             Invalid::new(format!("target {target}: {setting} is written in the target and in its credentials"))
                 .hint("leave it out of one of them")
+                .code(codes::CONFLICT)
         })?;
     }
     Ok(())
@@ -107,7 +108,7 @@ mod tests {
         let error = shared(target(Some("shpo"), None)).unwrap_err();
         assert_eq!(
             (error.message.as_str(), error.hint.as_deref()),
-            ("target t: no credentials are called \"shpo\"", Some("known are: shop"))
+            ("target t: no credentials are called \"shpo\"", Some("did you mean `shop`?"))
         );
     }
 }

@@ -7,6 +7,7 @@ use std::error::Error;
 use std::fmt;
 
 use crate::codes::{self, Code};
+use crate::config;
 
 /// Why something failed. The set is closed, so that rules and dashboards can name each one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -85,13 +86,14 @@ pub struct CollectError {
     pub hint: Option<String>,
     /// A finer reason of a closed set, where somebody knows it.
     pub detail: Option<&'static str>,
+    code: Option<Code>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl CollectError {
     /// An error with a reason and what we were doing.
     pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
-        Self { kind, context: context.into(), hint: None, detail: None, source: None }
+        Self { kind, context: context.into(), hint: None, detail: None, code: None, source: None }
     }
 
     /// Adds the cause.
@@ -115,10 +117,28 @@ impl CollectError {
         self
     }
 
-    /// The same error once more, for another one whom it meets; of its causes the text stays.
+    /// Gives it the number of its cause, where neither its reason nor what caused it tells.
+    #[must_use]
+    pub const fn coded(mut self, code: Code) -> Self {
+        self.code = Some(code);
+        self
+    }
+
+    /// The number of its cause.
+    pub fn code(&self) -> Code {
+        let told = || self.detail.and_then(codes::of_reason).or_else(|| codes::of_causes(self.source()));
+        self.code.or_else(told).unwrap_or_else(|| self.kind.code())
+    }
+
+    /// What to run: its own hint, or that of its number.
+    pub fn advice(&self) -> &str {
+        self.hint.as_deref().unwrap_or_else(|| self.code().hint)
+    }
+
+    /// The same error once more, for another one whom it meets; of its causes the text and the number stay.
     #[must_use]
     pub fn again(&self) -> Self {
-        Self { hint: self.hint.clone(), detail: self.detail, ..Self::new(self.kind, self.to_string()) }
+        Self { hint: self.hint.clone(), detail: self.detail, code: Some(self.code()), ..Self::new(self.kind, self.to_string()) }
     }
 
     /// No answer within the time that was left.
@@ -176,7 +196,7 @@ impl Error for CollectError {
 pub struct Invalid {
     /// What is wrong, beginning with file:line:column where that is known.
     pub message: String,
-    /// The line to write or to run.
+    /// The line to write or to run, where it is known better than by the number.
     pub hint: Option<String>,
     /// Its number.
     pub code: Code,
@@ -186,6 +206,11 @@ impl Invalid {
     /// A refusal without a hint.
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), hint: None, code: codes::CONFIG }
+    }
+
+    /// What to do: its own hint, or that of its number.
+    pub fn advice(&self) -> &str {
+        self.hint.as_deref().unwrap_or(self.code.hint)
     }
 
     /// Gives it its number.
@@ -212,11 +237,7 @@ impl Invalid {
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        if let Some(hint) = &self.hint {
-            write!(f, "\nhint: {hint}")?;
-        }
-        Ok(())
+        write!(f, "{}\nhint: {}", self.message, self.advice())
     }
 }
 
@@ -227,19 +248,33 @@ impl Error for Invalid {}
 pub struct HttpError {
     /// HTTP status code.
     pub status: u16,
-    /// One line for the person who reads it.
-    pub message: String,
+    /// What is wrong, for the person who reads it.
+    pub error: Invalid,
 }
 
 impl HttpError {
     /// 400: the request itself is wrong.
     pub fn bad_request(message: impl Into<String>) -> Self {
-        Self { status: 400, message: message.into() }
+        Self::new(400, Invalid::new(message).code(codes::REQUEST))
     }
 
-    /// 403: the target is not one we may ask.
-    pub fn forbidden(message: impl Into<String>) -> Self {
-        Self { status: 403, message: message.into() }
+    /// 400: the request names a module that is not there.
+    pub fn no_module<'a>(name: &str, known: impl Iterator<Item = &'a String>) -> Self {
+        let known: Vec<&str> = known.map(String::as_str).collect();
+        Self::new(400, config::unknown_name(&format!("unknown module {name:?}"), name, &known))
+    }
+
+    /// Any other status.
+    pub const fn new(status: u16, error: Invalid) -> Self {
+        Self { status, error }
+    }
+
+    /// The text of the answer.
+    pub fn text(&self) -> String {
+        match &self.error.hint {
+            Some(hint) => format!("{}\nhint: {hint}\n", self.error.message),
+            None => format!("{}\n", self.error.message),
+        }
     }
 }
 

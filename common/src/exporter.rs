@@ -11,11 +11,12 @@ use tokio::sync::watch;
 use crate::app::{App, Ask, Section};
 use crate::catalogue;
 use crate::check::Verdict;
-use crate::cli::{self, Cli, Command, CommonFlags, Lines, Switches};
+use crate::cli::{self, Cli, Command, CommonFlags, Lines, Stop, Switches};
 use crate::codes;
 use crate::collector::About;
 use crate::command::{self, Failure};
 use crate::commands::{bundle, prometheus, rules};
+use crate::config;
 use crate::deadline::Deadline;
 use crate::error::Invalid;
 use crate::expo::{self, Format};
@@ -105,7 +106,8 @@ pub fn run<P: Program>(packed: &'static [u8]) -> ExitCode {
     }
     let (cli, switches) = match cli::parse::<P::Flags, P::Command>(P::META, &P::collectors(), words) {
         Ok(parsed) => parsed,
-        Err(code) => return ExitCode::from(code),
+        Err(Stop::Said(code)) => return ExitCode::from(code),
+        Err(Stop::Refused(error)) => return complain(&error, BAD_CONFIG),
     };
     let quiet = match &cli.command {
         None | Some(Command::Run) => false,
@@ -124,7 +126,7 @@ pub fn run<P: Program>(packed: &'static [u8]) -> ExitCode {
     // Two threads: one may be busy compressing a large page while the other answers.
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return complain(&Invalid::new(format!("cannot start the runtime: {error}")), FAILURE),
+        Err(error) => return complain(&Invalid::new(format!("cannot start the runtime: {error}")).code(codes::INTERNAL), FAILURE),
     };
     let code = runtime.block_on(dispatch::<P>(cli, switches, packed, lines));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
@@ -135,7 +137,8 @@ async fn dispatch<P: Program>(cli: Cli<P::Flags, P::Command>, switches: Switches
     let Some(command) = cli.command.filter(|command| !matches!(command, Command::Run)) else {
         return serve::<P>(cli.common, cli.own, switches).await;
     };
-    let load = || P::load(&cli.common, &cli.own, &switches);
+    let placed = |error| config::placed(error, cli.common.config_file.as_deref());
+    let load = || P::load(&cli.common, &cli.own, &switches).map_err(placed);
     match command {
         Command::Run => ExitCode::from(FINE),
         Command::Check { json, timeout } => match load() {
@@ -147,7 +150,7 @@ async fn dispatch<P: Program>(cli: Cli<P::Flags, P::Command>, switches: Switches
             (_, true) => catalogue::markdown(&P::sections()),
             _ => catalogue::text(&P::sections()),
         }),
-        Command::ErrorCodes => say(&codes::page()),
+        Command::Explain { code } => ended(codes::page(code.as_deref())),
         Command::PeerFlags => say(&P::PEER.map(|peer| peer.markdown(&P::collectors())).unwrap_or_default()),
         Command::Config { command: cli::ConfigCommand::Validate } => match load().and_then(|_| Web::load(cli.common.web_config())) {
             Ok(_) => say("the configuration is valid\n"),
@@ -203,15 +206,15 @@ async fn dispatch<P: Program>(cli: Cli<P::Flags, P::Command>, switches: Switches
             let page = clap_mangen::Man::new(cli::command::<P::Flags, P::Command>(P::META, &P::collectors()));
             match page.render(&mut out) {
                 Ok(()) => say(&String::from_utf8_lossy(&out)),
-                Err(error) => complain(&Invalid::new(format!("cannot write the manual page: {error}")), FAILURE),
+                Err(error) => complain(&Invalid::new(format!("cannot write the manual page: {error}")).code(codes::INTERNAL), FAILURE),
             }
         }
         Command::Version => say(&format!("sage-{}-exporter {}\n", P::META.name, P::META.version)),
         Command::Own(own) => match P::own(own, &cli.common, &cli.own, &switches).await {
             Ok(()) => ExitCode::from(FINE),
-            Err(Failure::Config(error)) => complain(&error, BAD_CONFIG),
+            Err(Failure::Config(error)) => complain(&placed(error), BAD_CONFIG),
             Err(Failure::Failed(error)) => {
-                complain(&Invalid { hint: error.hint.clone(), ..Invalid::new(error.to_string()).code(error.kind.code()) }, FAILURE)
+                complain(&Invalid { hint: error.hint.clone(), ..Invalid::new(error.to_string()).code(error.code()) }, FAILURE)
             }
             Err(Failure::Said) => ExitCode::from(FAILURE),
         },
@@ -237,7 +240,7 @@ async fn probe(app: &impl App, target: &str, module: Option<&str>, timeout: std:
     };
     app.close().await;
     match asked {
-        Err(error) => complain(&Invalid::new(error.message), BAD_CONFIG),
+        Err(error) => complain(&error.error, BAD_CONFIG),
         Ok(mut page) => {
             page.settle();
             let text = String::from_utf8_lossy(&expo::write(&page, Format::Text)).into_owned();
@@ -271,7 +274,7 @@ async fn serve<P: Program>(common: CommonFlags, flags: P::Flags, switches: Switc
         || matches!(common.telemetry_path.as_str(), "/" | "/probe" | "/scrape")
     {
         let error = Invalid::new(format!("--web.telemetry-path {}: this path is not free for metrics", common.telemetry_path));
-        return complain(&error.hint("write --web.telemetry-path=/metrics"), BAD_CONFIG);
+        return complain(&error.hint("write --web.telemetry-path=/metrics").code(codes::FLAG_VALUE), BAD_CONFIG);
     }
     let web = match Web::load(common.web_config()) {
         Ok(web) => Arc::new(web),

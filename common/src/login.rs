@@ -59,7 +59,7 @@ pub async fn fresh<S: Service>(
         }
     };
     if let Some(last) = record {
-        let error = result.as_ref().err().map(|e| e.kind).or(phases.refused());
+        let error = result.as_ref().err().map(|e| (e.kind, e.code())).or(phases.refused().map(|kind| (kind, kind.code())));
         last.record(Login { at: Instant::now(), phases: phases.done().to_vec(), error });
     }
     result

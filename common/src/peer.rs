@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 
+use crate::codes;
 use crate::collector::About;
 use crate::error::Invalid;
 
@@ -77,7 +78,7 @@ impl Peer {
             match (flag.value, truth(&text)) {
                 (true, _) => front.extend(place.put(true, Some(text))?),
                 (false, Some(on)) => front.extend(place.put(on, None)?),
-                (false, None) => return Err(Invalid::new(format!("{variable}: true or false is expected"))),
+                (false, None) => return Err(not_boolean(variable)),
             }
         }
         let mut out = Vec::with_capacity(args.len());
@@ -96,7 +97,7 @@ impl Peer {
             let (on, value) = match (flag.value, value) {
                 (false, Some(text)) => match truth(text) {
                     Some(said) => (said == on, None),
-                    None => return Err(Invalid::new(format!("--{}: true or false is expected", flag.name))),
+                    None => return Err(not_boolean(&format!("--{}", flag.name))),
                 },
                 (_, value) => (on, value),
             };
@@ -126,7 +127,7 @@ impl Peer {
     /// A refusal of a key that is the peer's, with what to write instead.
     pub fn explain(&self, error: Invalid) -> Invalid {
         let key = self.keys.iter().find(|(key, _)| error.message.ends_with(&format!("unknown key `{key}`")));
-        key.map_or_else(|| error.clone(), |(_, instead)| error.clone().hint(*instead))
+        key.map_or_else(|| error.clone(), |(_, instead)| error.clone().hint(*instead).code(codes::NOT_HERE))
     }
 
     /// The flag that an argument names, whether it is on, and its value after `=`. One dash does, too, for names of more than a letter.
@@ -174,6 +175,10 @@ fn own_name(flag: &Flag, collectors: &[&'static About]) -> Option<String> {
     Some(ours.map(|about| format!("`--collector.{}`", about.name)).collect::<Vec<_>>().join(", ")).filter(|text| !text.is_empty())
 }
 
+fn not_boolean(setting: &str) -> Invalid {
+    Invalid::new(format!("{setting}: true or false is expected")).hint(format!("write {setting}=true")).code(codes::FLAG_VALUE)
+}
+
 fn truth(text: &str) -> Option<bool> {
     match text {
         "true" | "TRUE" | "True" | "t" | "T" | "1" => Some(true),
@@ -201,7 +206,7 @@ impl Place<'_> {
             Fate::Same(_) => Vec::new(),
             Fate::Named(ours) => vec![format!("--{ours}={}", value.unwrap_or_default()).into()],
             Fate::Done(_, instead) if !on && !instead.is_empty() => {
-                return Err(Invalid::new(format!("{}: it cannot be switched off here", self.origin)).hint(instead));
+                return Err(Invalid::new(format!("{}: it cannot be switched off here", self.origin)).hint(instead).code(codes::NOT_HERE));
             }
             Fate::Done(..) => Vec::new(),
             Fate::Becomes(_) | Fate::Only(_) | Fate::Refused { .. } if !on => Vec::new(),
@@ -213,7 +218,7 @@ impl Place<'_> {
             Fate::Refused { unless, .. } if value.as_ref().is_some_and(|value| value == unless || value.is_empty()) => Vec::new(),
             Fate::Refused { instead, .. } => {
                 let message = format!("{}: this setting of {} is not taken here", self.origin, self.peer.name);
-                return Err(Invalid::new(message).hint(instead));
+                return Err(Invalid::new(message).hint(instead).code(codes::NOT_HERE));
             }
         })
     }

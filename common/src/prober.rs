@@ -18,6 +18,7 @@ use crate::app::{App, Ask, BoxFuture, Scrapes, Section};
 use crate::background::Background;
 use crate::check::{CheckResult, Row};
 use crate::cli::CommonFlags;
+use crate::codes;
 use crate::collector::About;
 use crate::command::Failure;
 use crate::commands::discover::{self, Traces};
@@ -184,7 +185,7 @@ impl<P: Prober> ProbeApp<P> {
 
     fn module(&self, name: Option<&str>) -> Result<(&str, &Arc<P::Module>), HttpError> {
         let name = name.unwrap_or(P::DEFAULT_MODULE);
-        let found = self.modules.get_key_value(name).ok_or_else(|| HttpError::bad_request(format!("unknown module {name:?}")))?;
+        let found = self.modules.get_key_value(name).ok_or_else(|| HttpError::no_module(name, self.modules.keys()))?;
         Ok((found.0.as_str(), found.1))
     }
 
@@ -215,21 +216,22 @@ impl<P: Prober> ProbeApp<P> {
     }
 }
 
-/// Stands between the two parts of a refusal that had to become one line.
+/// Stands before the hint of a refusal that had to become one line.
 const HINT: &str = "; hint: ";
+/// And before its number.
+const CODE: &str = "; code: ";
 
 /// The text of a refusal for an error of serde: a module's own types refuse values while they are read, where an error is
-/// one line of text. Loading makes two parts of it again.
+/// one line of text. Loading makes parts of it again.
 pub fn one_line(refusal: &Invalid) -> String {
-    match &refusal.hint {
-        Some(hint) => format!("{}{HINT}{hint}", refusal.message),
-        None => refusal.message.clone(),
-    }
+    format!("{}{HINT}{}{CODE}{}", refusal.message, refusal.advice(), refusal.code)
 }
 
 fn part_hint(error: Invalid) -> Invalid {
-    match error.message.rsplit_once(HINT) {
-        Some((message, hint)) if error.hint.is_none() => Invalid::new(message).hint(hint).code(error.code),
+    match error.message.rsplit_once(HINT).and_then(|(message, rest)| Some((message, rest.rsplit_once(CODE)?))) {
+        Some((message, (hint, code))) if error.hint.is_none() => {
+            Invalid::new(message).hint(hint).code(codes::find(code).unwrap_or(error.code))
+        }
         _ => error,
     }
 }
@@ -287,7 +289,7 @@ impl<P: Prober> App for ProbeApp<P> {
                 Ok((_, module)) => module,
                 Err(error) => {
                     result.up = false;
-                    result.rows.push(Row::new("module", "unknown", 0.0, 0, error.message, false));
+                    result.rows.push(Row::new("module", "unknown", 0.0, 0, error.text(), false));
                     return result;
                 }
             };
@@ -303,7 +305,7 @@ impl<P: Prober> App for ProbeApp<P> {
                 let text = outcome.error.as_ref().map(note).unwrap_or_default();
                 result.rows.push(
                     Row::new(target, kind, duration.as_secs_f64() * 1e3, sink.series(), text, outcome.success)
-                        .code(outcome.error.as_ref().map(|e| e.kind)),
+                        .code(outcome.error.as_ref().map(CollectError::code)),
                 );
             }
             result.up = answered;

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use crate::app::App;
 use crate::cli::{CommonFlags, Switches};
+use crate::config;
 use crate::error::Invalid;
 use crate::exporter::Program;
 use crate::os;
@@ -59,7 +60,8 @@ impl<P: Program> Current<P> {
     /// # Errors
     /// What is wrong with it.
     pub fn load(common: CommonFlags, flags: P::Flags, switches: Switches, web: Arc<Web>) -> Result<Self, Invalid> {
-        let app = Arc::new(P::load(&common, &flags, &switches)?);
+        let app = P::load(&common, &flags, &switches).map_err(|error| config::placed(error, common.config_file.as_deref()))?;
+        let app = Arc::new(app);
         app.in_force();
         let last = Loaded { success: true, at: SystemTime::now() };
         Ok(Self { common, flags, switches, web, app: Mutex::new(app), last: Mutex::new(last), turn: Mutex::default() })
@@ -67,7 +69,8 @@ impl<P: Program> Current<P> {
 
     fn replace(&self) -> Result<(), Invalid> {
         let before = Arc::clone(&lock(&self.app));
-        match P::load_after(&before, &self.common, &self.flags, &self.switches) {
+        let next = P::load_after(&before, &self.common, &self.flags, &self.switches);
+        match next.map_err(|error| config::placed(error, self.common.config_file.as_deref())) {
             Ok(next) => {
                 let next = Arc::new(next);
                 *lock(&self.app) = Arc::clone(&next);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::codes::Code;
 use crate::error::{CollectError, ErrorKind};
 use crate::put;
 use crate::sink::Sink;
@@ -108,6 +109,8 @@ pub struct CollectorReport {
     pub lacks: Option<&'static str>,
     /// What went wrong or is missing, and what to do about it.
     pub note: Option<String>,
+    /// The number of what went wrong, where it is closer than that of the status.
+    pub code: Option<Code>,
 }
 
 impl CollectorReport {
@@ -123,7 +126,15 @@ impl CollectorReport {
             members_failed: Vec::new(),
             lacks: None,
             note: None,
+            code: None,
         }
+    }
+
+    /// Says how it failed.
+    #[must_use]
+    pub fn failed(mut self, error: &CollectError) -> Self {
+        (self.note, self.code) = (Some(note(error)), Some(error.code()));
+        self
     }
 }
 
@@ -134,17 +145,19 @@ pub struct Login {
     pub at: Instant,
     /// The phases that ended, in order.
     pub phases: Vec<(&'static str, Duration)>,
-    /// Why it failed.
-    pub error: Option<ErrorKind>,
+    /// Why it failed, and the number of that.
+    pub error: Option<(ErrorKind, Code)>,
 }
 
-/// Why the connection or the login failed.
+/// Why the connection, the login or the write failed.
 #[derive(Clone, Debug)]
 pub struct Failure {
-    /// `connect` or `login`.
+    /// `connect`, `login` or `write`.
     pub part: &'static str,
     /// The reason.
     pub kind: ErrorKind,
+    /// Its number.
+    pub code: Code,
     /// The error in words, with its hint.
     pub note: String,
 }
@@ -152,16 +165,13 @@ pub struct Failure {
 impl Failure {
     /// A failed part of the scrape.
     pub fn new(part: &'static str, error: &CollectError) -> Self {
-        Self { part, kind: error.kind, note: note(error) }
+        Self { part, kind: error.kind, code: error.code(), note: note(error) }
     }
 }
 
 /// An error and its hint in one line.
 pub fn note(error: &CollectError) -> String {
-    match &error.hint {
-        Some(hint) => format!("{error}; hint: {hint}"),
-        None => error.to_string(),
-    }
+    format!("{error}; hint: {}", error.advice())
 }
 
 /// All that one scrape found out about itself.
@@ -171,7 +181,7 @@ pub struct Report {
     pub up: bool,
     /// Each selected collector.
     pub collectors: Vec<CollectorReport>,
-    /// Failed connects and logins.
+    /// Failed connects.
     pub failures: Vec<Failure>,
     /// The last fresh login.
     pub login: Option<Login>,
@@ -213,7 +223,7 @@ impl Report {
             for (phase, time) in &login.phases {
                 put!(out, LOGIN_DURATION { phase } = *time);
             }
-            if let Some(reason) = login.error {
+            if let Some((reason, _)) = login.error {
                 put!(out, ERROR { collector: "login", reason } = 1);
             }
         }
@@ -228,8 +238,8 @@ impl Report {
             for (phase, time) in &write.phases {
                 put!(out, WRITE_DURATION { phase } = *time);
             }
-            if let Some((reason, _)) = &write.error {
-                put!(out, ERROR { collector: "write", reason } = 1);
+            if let Some(failure) = &write.error {
+                put!(out, ERROR { collector: failure.part, reason: failure.kind } = 1);
             }
         }
         for c in &self.collectors {
@@ -285,7 +295,7 @@ const REMINDER: Duration = Duration::from_secs(600);
 
 impl Journal {
     /// Notes the outcome of one part (`connect`, `login` or a collector) of `target`.
-    pub fn note(&self, target: &str, part: &'static str, failure: Option<(ErrorKind, &str)>) {
+    pub fn note(&self, target: &str, part: &'static str, failure: Option<(ErrorKind, Code, &str)>) {
         let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
         match (failure, failing.get_mut(part)) {
             (None, None) => {}
@@ -293,15 +303,15 @@ impl Journal {
                 tracing::info!(target_name = target, part, failed_times = episode.count, "a part of the target works again");
                 failing.remove(part);
             }
-            (Some((kind, _)), Some(episode)) if episode.kind == kind && episode.told.elapsed() < REMINDER => episode.count += 1,
-            (Some((kind, text)), known) => {
+            (Some((kind, ..)), Some(episode)) if episode.kind == kind && episode.told.elapsed() < REMINDER => episode.count += 1,
+            (Some((kind, code, text)), known) => {
                 let count = known.filter(|e| e.kind == kind).map_or(1, |e| e.count + 1);
                 if matches!(kind, ErrorKind::Auth | ErrorKind::Permission | ErrorKind::Tls) {
                     tracing::warn!(
                         target_name = target,
                         part,
                         reason = kind.as_str(),
-                        code = kind.code().id,
+                        code = code.id,
                         failed_times = count,
                         detail = text,
                         "a part of the target fails"
@@ -311,7 +321,7 @@ impl Journal {
                         target_name = target,
                         part,
                         reason = kind.as_str(),
-                        code = kind.code().id,
+                        code = code.id,
                         failed_times = count,
                         detail = text,
                         "a part of the target fails"

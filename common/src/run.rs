@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use crate::collector::{Entry, Run, Support};
 use crate::deadline::Deadline;
-use crate::error::ErrorKind;
-use crate::report::{CollectorReport, Status, note};
+use crate::error::{CollectError, ErrorKind};
+use crate::report::{CollectorReport, Status};
 use crate::service::Service;
 use crate::sink::{NO_LIMIT, Sink};
 
@@ -29,6 +29,11 @@ impl Part {
         let report = CollectorReport { note, ..CollectorReport::new(name, status) };
         Self { report, sink: Sink::new(0), cut: false }
     }
+
+    pub(crate) fn failed(name: &'static str, error: &CollectError) -> Self {
+        let report = CollectorReport::new(name, Status::Failed(error.kind)).failed(error);
+        Self { report, sink: Sink::new(0), cut: false }
+    }
 }
 
 /// Runs one collector over a session, within its slice; the server is told nine tenths of it.
@@ -43,7 +48,7 @@ pub(crate) async fn run_one<S: Service>(entry: &Entry<S>, run: &dyn Run<S::Sessi
     let told = Duration::from_millis((slice.remaining().as_millis() as u64 + 50) / 100 * 90);
     match slice.run(S::limit(session, told.max(SHORTEST_SLICE))).await {
         Ok(Ok(())) => timed_run(entry, run, session, slice).await,
-        Ok(Err(error)) => Part::without_run(name, Status::Failed(error.kind), Some(note(&error))),
+        Ok(Err(error)) => Part::failed(name, &error),
         Err(_) => Part { cut: true, ..Part::without_run(name, Status::TimedOut, None) },
     }
 }
@@ -88,7 +93,7 @@ pub(crate) async fn timed_run<S: Service, T>(entry: &Entry<S>, run: &dyn Run<T>,
                 ErrorKind::Timeout => Status::TimedOut,
                 kind => Status::Failed(kind),
             };
-            report.note = Some(note(&error));
+            report = report.failed(&error);
         }
         Ok(Err(_panic)) => {
             tracing::error!(collector = name, "the collector panicked; this is a bug of the exporter");

@@ -16,7 +16,7 @@ use crate::error::{CollectError, ErrorKind};
 use crate::live::Live;
 use crate::login;
 use crate::module::Module;
-use crate::report::{Failure, Report, Status, note};
+use crate::report::{Failure, Report, Status};
 use crate::run::{Part, run_one, timed_run};
 use crate::service::{Local, Service};
 use crate::sink::Sink;
@@ -167,7 +167,7 @@ async fn collect<S: Service>(
         let (Runner::Remote(run), None) = (&entry.runner, entry.every) else { continue };
         let part = match lease.session() {
             Some(session) => run_one(entry, run.as_ref(), session, deadline).await,
-            None => Part::without_run(entry.about.name, Status::Failed(lost.kind), Some(note(&lost))),
+            None => Part::failed(entry.about.name, &lost),
         };
         if part.cut || lease.session().is_some_and(|session| !S::usable(session)) {
             lease.end(deadline).await;
@@ -209,18 +209,19 @@ async fn local<S: Service>(live: &Live<S>, entries: &[&Entry<S>], deadline: Dead
 fn tell<S: Service>(live: &Live<S>, report: &Report) {
     let target = &live.target.name;
     let connect = report.failures.iter().find(|f| f.part == "connect");
-    live.journal.note(target, "connect", connect.map(|f| (f.kind, f.note.as_str())));
+    live.journal.note(target, "connect", connect.map(|f| (f.kind, f.code, f.note.as_str())));
     if connect.is_none() {
         let login = report.login.as_ref().and_then(|l| l.error);
-        live.journal.note(target, "login", login.map(|kind| (kind, "a fresh login fails while the warm session works")));
+        live.journal.note(target, "login", login.map(|(kind, code)| (kind, code, "a fresh login fails while the warm session works")));
     }
     let write = report.write.as_ref().and_then(|write| write.error.as_ref());
-    live.journal.note(target, "write", write.map(|(kind, note)| (*kind, note.as_str())));
+    live.journal.note(target, "write", write.map(|f| (f.kind, f.code, f.note.as_str())));
     for c in &report.collectors {
         // Without a connection every collector fails; that was said once already.
         if connect.is_none() {
             let reason = c.status.reason().or(c.lacks.map(|_| ErrorKind::Permission));
-            live.journal.note(target, c.name, reason.map(|kind| (kind, c.note.as_deref().unwrap_or_default())));
+            let told = reason.map(|kind| (kind, c.code.unwrap_or_else(|| kind.code()), c.note.as_deref().unwrap_or_default()));
+            live.journal.note(target, c.name, told);
         }
     }
     tracing::debug!(target_name = target, up = report.up, duration_ms = report.duration.as_millis() as u64, "scraped");

@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use crate::codes::{self, Code};
 use crate::error::{CollectError, ErrorKind};
 use crate::os;
 
@@ -81,16 +82,23 @@ impl Secret {
             Self::Environment(_, value) => Ok(value.to_string()),
             Self::File(path) => {
                 let shown = path.display();
-                let fail = |text: &str, hint: String| Err(CollectError::new(ErrorKind::Auth, format!("{text} {shown}")).hint(hint));
+                let fail = |text: &str, hint: String, code: Code| {
+                    Err(CollectError::new(ErrorKind::Auth, format!("{text} {shown}")).hint(hint).coded(code))
+                };
                 if os::files::open_to_all(path) {
-                    return fail("every user of this machine can read or change the secret file", format!("chmod 640 {shown}"));
+                    return fail(
+                        "every user of this machine can read or change the secret file",
+                        format!("chmod 640 {shown}"),
+                        codes::SECRET_OPEN,
+                    );
                 }
                 match std::fs::read_to_string(path) {
                     Ok(text) if text.trim_end_matches(['\r', '\n']).is_empty() => {
-                        fail("there is nothing in the secret file", format!("write the password into {shown}"))
+                        fail("there is nothing in the secret file", format!("write the password into {shown}"), codes::NO_PASSWORD)
                     }
                     Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
                     Err(e) => Err(CollectError::new(ErrorKind::Auth, format!("read the secret file {shown}"))
+                        .coded(codes::of_file(&e))
                         .caused_by(e)
                         .hint(format!("the service user must be able to read it: ls -l {shown}"))),
                 }

@@ -10,6 +10,7 @@ use crate::app::{App, Ask, BoxFuture, Scrapes, Section};
 use crate::budget::Budgets;
 use crate::check::{Advice, CheckResult};
 use crate::cli::CommonFlags;
+use crate::codes;
 use crate::collector::{About, Enabled, Entry, Scope, Table};
 use crate::command::{Failure as CommandFailure, OwnCommand as _, Setup};
 use crate::commands::discover;
@@ -81,10 +82,9 @@ impl<S: Service> ServiceApp<S> {
             Some(name) => {
                 let named = self.lives().find(|live| live.target.name == name);
                 named.or_else(|| self.lives().find(|live| live.target.options.is_at(name))).ok_or_else(|| {
-                    HttpError::forbidden(
-                        "this target is not in the configuration: /probe asks configured targets alone. \
-                         hint: write it below `targets:` in the file of --config.file",
-                    )
+                    let text = "this target is not in the configuration: /probe asks configured targets alone";
+                    let hint = "write it below `targets:` in the file of --config.file";
+                    HttpError::new(403, Invalid::new(text).hint(hint).code(codes::NO_TARGET))
                 })
             }
         }
@@ -96,14 +96,15 @@ impl<S: Service> ServiceApp<S> {
 
     fn module(&self, name: Option<&str>) -> Result<&Arc<Module<S>>, HttpError> {
         let name = name.unwrap_or(DEFAULT);
-        self.modules.get(name).ok_or_else(|| HttpError::bad_request(format!("unknown module {name:?}")))
+        self.modules.get(name).ok_or_else(|| HttpError::no_module(name, self.modules.keys()))
     }
 
     /// The collectors that a request selects, by their place in the table.
     fn select(module: &Module<S>, ask: &Ask) -> Result<Vec<usize>, HttpError> {
         let named: BTreeSet<&str> = ask.all("collect[]").collect();
         if let Some(unknown) = named.iter().find(|name| !module.entries.iter().any(|e| e.about.is_called(name))) {
-            return Err(HttpError::bad_request(format!("unknown collector {unknown:?}")));
+            let known: Vec<&str> = module.entries.iter().map(|e| e.about.name).collect();
+            return Err(HttpError::new(400, config::unknown_name(&format!("unknown collector {unknown:?}"), unknown, &known)));
         }
         let wanted = |entry: &Entry<S>| {
             if named.is_empty() { entry.enabled } else { named.iter().any(|name| entry.about.is_called(name)) }
@@ -196,7 +197,7 @@ impl<S: Service> App for ServiceApp<S> {
             None => "not scraped yet".to_owned(),
             Some(login) => {
                 let ago = login.at.elapsed().as_secs();
-                login.error.map_or_else(|| format!("login worked {ago} s ago"), |kind| format!("login failed {ago} s ago: {kind}"))
+                login.error.map_or_else(|| format!("login worked {ago} s ago"), |(kind, _)| format!("login failed {ago} s ago: {kind}"))
             }
         };
         self.lives().map(|live| (format!("{}: {}", live.target.name, live.target.options.describe()), state(live))).collect()

@@ -57,6 +57,31 @@ impl Tree {
         }
     }
 
+    /// The innermost key that `message` is about: messages name settings from the outermost inwards, `target main: host ...`,
+    /// and leave some levels out.
+    pub fn about(&self, message: &str) -> Option<&Self> {
+        let words: Vec<&str> = message.split(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))).collect();
+        let (mut key, mut here) = self.named(&words)?;
+        while let Some((inner, value)) = here.named(&words).or_else(|| here.parts().find_map(|part| part.named(&words))) {
+            (key, here) = (inner, value);
+        }
+        Some(key)
+    }
+
+    /// The pair whose key is the first of these words; `target` means what stands below `targets`.
+    fn named(&self, words: &[&str]) -> Option<(&Self, &Self)> {
+        let is = |key: &str, word: &str| key == word || key.strip_suffix('s') == Some(word);
+        let at = |key: &Self| words.iter().position(|word| key.text().is_some_and(|key| is(key, word)));
+        let found = self.pairs()?.iter().filter_map(|(key, value)| Some((at(key)?, key, value)));
+        found.min_by_key(|(at, ..)| *at).map(|(_, key, value)| (key, value))
+    }
+
+    /// The values of a mapping or a list.
+    fn parts(&self) -> impl Iterator<Item = &Self> {
+        let list: &[Self] = if let Value::List(list) = &self.value { list } else { &[] };
+        list.iter().chain(self.pairs().unwrap_or_default().iter().map(|(_, value)| value))
+    }
+
     /// The pairs of a mapping.
     pub fn pairs(&self) -> Option<&[(Self, Self)]> {
         match &self.value {
@@ -131,6 +156,19 @@ mod tests {
         let Value::List(list) = &inner[0].1.value else { panic!("{inner:?}") };
         assert_eq!(list.iter().map(|item| item.text().unwrap()).collect::<Vec<_>>(), ["1", "x", "true"]);
         assert_eq!((list[1].place("x.yml"), &inner[1].1.value), ("x.yml:2:10".to_owned(), &Value::Nothing));
+    }
+
+    #[test]
+    fn a_message_leads_to_its_key() {
+        let text =
+            "targets:\n  main:\n    host: a\nmodules:\n  own:\n    http:\n      method: x\n  host: {timeout: 1s}\nping:\n  - {count: 0}\n";
+        let tree = parse(text, "x.yml").unwrap();
+        let at = |message: &str| tree.about(message).map(|key| (key.text().unwrap(), key.line));
+        assert_eq!(at("target main: host names several servers"), Some(("host", 3)));
+        assert_eq!(at("module own: method: \"x\" is none"), Some(("method", 7)));
+        assert_eq!(at("module own: nothing of this"), Some(("own", 5)));
+        assert_eq!(at("ping: count: 0 pings"), Some(("count", 10)));
+        assert_eq!(at("DATA_SOURCE_NAME: the host is not one"), None);
     }
 
     #[test]

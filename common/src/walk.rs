@@ -17,7 +17,7 @@ use crate::error::{CollectError, ErrorKind};
 use crate::live::Live;
 use crate::login;
 use crate::module::Module;
-use crate::report::{CollectorReport, Status, Walk, note};
+use crate::report::{CollectorReport, Status, Walk};
 use crate::run::{Part, run_one};
 use crate::service::Service;
 use crate::sink::Sink;
@@ -142,8 +142,7 @@ async fn step<S: Service>(
         Err(error) => {
             // Without a list of members there is nobody else to fail for a Database collector.
             for entry in entries.iter().filter(|entry| member.is_none() || entry.about.scope == Scope::Database) {
-                let report =
-                    CollectorReport { note: Some(note(&error)), ..CollectorReport::new(entry.about.name, Status::Failed(error.kind)) };
+                let report = CollectorReport::new(entry.about.name, Status::Failed(error.kind)).failed(&error);
                 live.timer.store(&module.name, member, Part { report, sink: Sink::new(0), cut: false });
             }
             return Err(error);

@@ -16,7 +16,7 @@ use crate::deadline::Deadline;
 use crate::error::{CollectError, ErrorKind};
 use crate::live::Live;
 use crate::login;
-use crate::report::note;
+use crate::report::Failure;
 use crate::service::{Phases, Service};
 
 /// Longest UPDATE and COMMIT; who waits longer has users who wait.
@@ -39,8 +39,8 @@ pub struct Written {
     pub at: Instant,
     /// The phases that ended, in order.
     pub phases: Vec<(&'static str, Duration)>,
-    /// Why it failed, and the error in words with its hint.
-    pub error: Option<(ErrorKind, String)>,
+    /// Why it failed.
+    pub error: Option<Failure>,
 }
 
 /// The last write of a target, and who asks for the next one.
@@ -204,7 +204,7 @@ async fn look<S: Service>(live: &Live<S>, backend: u64, cancel: bool) -> Option<
 }
 
 fn record<S: Service>(live: &Live<S>, phases: &Phases, error: Option<&CollectError>) {
-    let error = error.map(|error| (error.kind, note(error)));
+    let error = error.map(|error| Failure::new("write", error));
     live.write.inner().last = Some(Written { at: Instant::now(), phases: phases.done().to_vec(), error });
 }
 

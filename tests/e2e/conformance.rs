@@ -77,7 +77,7 @@ fn the_commands_of_all() {
             unknown.err
         );
         let typo = says(binary, &["chek"], &[]);
-        assert!(typo.code == Some(2) && typo.err.contains("'check'"), "{binary}: {}", typo.err);
+        assert!(typo.code == Some(2) && typo.err.contains("hint: did you mean `check`?\ncode: SG-0502\n"), "{binary}: {}", typo.err);
 
         let job = prints(binary, &["scrape-config", "--web.listen-address=192.0.2.1:9999"]);
         assert!(job.contains("192.0.2.1:9999") && job.contains(&format!("job_name: {name}\n")), "{binary}: {job}");

@@ -252,7 +252,7 @@ fn every_flag_is_taken_or_refused_with_the_line_to_write() {
             for (args, env, origin) in ways {
                 let ended = says(&args.iter().map(String::as_str).collect::<Vec<_>>(), &env);
                 assert_eq!(ended.code, Some(2), "{args:?}: {}", ended.out);
-                let first = format!("error: {origin}: this setting of postgres_exporter is not taken here\nhint: {line}\ncode: SG-0100\n");
+                let first = format!("error: {origin}: this setting of postgres_exporter is not taken here\nhint: {line}\ncode: SG-0115\n");
                 assert_eq!(ended.err, first, "{args:?}");
             }
         } else {

@@ -99,7 +99,7 @@ pub async fn make<A: App>(
     page.settle();
     let metrics = match scraped {
         Ok(_) => String::from_utf8_lossy(&expo::write(&page, Format::Text)).into_owned(),
-        Err(error) => format!("# no page: {}\n", error.message),
+        Err(error) => format!("# no page: {}\n", error.error.message),
     };
     app.close().await;
     let mut families = BTreeMap::<&str, usize>::new();
@@ -184,7 +184,7 @@ pub fn write(members: &[Member], path: &Path) -> Result<usize, Invalid> {
     written.map_err(|e| {
         Invalid::new(format!("--output {}: {e}", path.display()))
             .hint("name a file that is not there yet, in a folder that you can write to")
-            .code(codes::OUTPUT)
+            .code(if e.kind() == std::io::ErrorKind::AlreadyExists { codes::EXISTS } else { codes::OUTPUT })
     })
 }
 

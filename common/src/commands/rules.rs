@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::codes;
+use crate::config;
 use crate::error::Invalid;
 use crate::shipped::File;
 
@@ -18,12 +19,19 @@ pub fn rules(files: &[File]) -> Result<String, Invalid> {
     let mut out = String::from("groups:\n");
     for (name, text) in files.iter().filter(|(name, _)| name.starts_with(RULES) && !name.starts_with(PAGES)) {
         let Some((_, groups)) = text.split_once("\ngroups:\n") else {
-            return Err(Invalid::new(format!("{name} has no groups; this is a bug of the exporter")));
+            return Err(Invalid::new(format!("{name} has no groups; this is a bug of the exporter")).code(codes::INTERNAL));
         };
         out.push_str(&format!("  # {name}\n{}", groups.trim_end()));
         out.push('\n');
     }
-    if out.lines().count() > 1 { Ok(out) } else { Err(Invalid::new("no rules ship with this exporter")) }
+    if out.lines().count() > 1 { Ok(out) } else { Err(none()) }
+}
+
+/// Nothing is packed into this program.
+fn none() -> Invalid {
+    Invalid::new("nothing of the kind ships with this exporter")
+        .hint("build it with its `build.rs`: see common/embed.rs")
+        .code(codes::FAILED)
 }
 
 /// The page of an alert.
@@ -34,7 +42,7 @@ pub fn page<'a>(files: &'a [File], alert: &str) -> Result<&'a str, Invalid> {
     let pages = || files.iter().filter_map(|(name, text)| Some((name.strip_prefix(PAGES)?.strip_suffix(".md")?, text.as_str())));
     pages().find(|(name, _)| *name == alert).map(|(_, text)| text).ok_or_else(|| {
         let known: Vec<&str> = pages().map(|(name, _)| name).collect();
-        crate::config::unknown(&format!("no alert {alert:?} ships with this exporter"), alert, &known)
+        config::unknown_name(&format!("no alert {alert:?} ships with this exporter"), alert, &known)
     })
 }
 
@@ -47,16 +55,16 @@ pub fn dashboard<'a>(files: &'a [File], wanted: Option<&str>) -> Result<&'a str,
         files.iter().filter_map(|(name, text)| Some((name.strip_prefix(DASHBOARDS)?.strip_suffix(".json")?, text.as_str()))).collect();
     let names: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
     match (wanted, all.as_slice()) {
-        (_, []) => Err(Invalid::new("no dashboard ships with this exporter")),
+        (_, []) => Err(none()),
         (None, [(_, text)]) => Ok(text),
-        (None, _) => {
-            Err(Invalid::new("several dashboards ship with this exporter").hint(format!("name one: --name {}", names.join(", --name "))))
-        }
+        (None, _) => Err(Invalid::new("several dashboards ship with this exporter")
+            .hint(format!("name one: --name {}", names.join(", --name ")))
+            .code(codes::FLAG_MISSING)),
         (Some(wanted), _) => all
             .iter()
             .find(|(name, _)| *name == wanted)
             .map(|(_, text)| *text)
-            .ok_or_else(|| crate::config::unknown(&format!("no dashboard {wanted:?} ships with this exporter"), wanted, &names)),
+            .ok_or_else(|| config::unknown_name(&format!("no dashboard {wanted:?} ships with this exporter"), wanted, &names)),
     }
 }
 
@@ -68,12 +76,12 @@ pub fn write(files: &[File], folder: &Path, dashboards: bool, force: bool) -> Re
     let prefix = if dashboards { DASHBOARDS } else { RULES };
     let mine: Vec<_> = files.iter().filter_map(|(name, text)| Some((folder.join(name.strip_prefix(prefix)?), text))).collect();
     if mine.is_empty() {
-        return Err(Invalid::new("nothing of the kind ships with this exporter"));
+        return Err(none());
     }
     let other = mine.iter().find(|(path, text)| std::fs::read_to_string(path).is_ok_and(|there| there != **text));
     if let Some((path, _)) = other.filter(|_| !force) {
         let text = format!("{}: a file with another content is there and is not overwritten", path.display());
-        return Err(Invalid::new(text).hint("write to another --directory, or overwrite what is there: --force").code(codes::OUTPUT));
+        return Err(Invalid::new(text).hint("write to another --directory, or overwrite what is there: --force").code(codes::EXISTS));
     }
     let mut said = String::new();
     for (path, text) in mine {

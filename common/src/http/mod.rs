@@ -26,7 +26,8 @@ use tokio::sync::watch;
 
 use crate::app::{Ask, TIMEOUT_HEADER};
 use crate::cli::CommonFlags;
-use crate::error::HttpError;
+use crate::codes;
+use crate::error::{HttpError, Invalid};
 use crate::expo;
 use crate::reload::InForce;
 use crate::report::write_dropped;
@@ -50,6 +51,14 @@ pub struct Site {
     answers: Answers,
     stopping: AtomicBool,
     web: Arc<Web>,
+}
+
+fn not_found(text: String) -> HttpError {
+    HttpError::new(404, Invalid::new(text).code(codes::REQUEST))
+}
+
+fn busy(text: &str) -> HttpError {
+    HttpError::new(503, Invalid::new(text).code(codes::OVERLOADED))
 }
 
 impl Site {
@@ -92,7 +101,7 @@ impl Site {
         let (rules, _) = self.web.rules();
         let mut answer = match std::panic::AssertUnwindSafe(self.judge(request, from, &rules)).catch_unwind().await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => plain(StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), error.message + "\n"),
+            Ok(Err(error)) => plain(StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), error.text()),
             Err(_) => {
                 tracing::error!("a request handler panicked; this is a bug of the exporter");
                 plain(StatusCode::INTERNAL_SERVER_ERROR, "internal error, see the exporter's log\n")
@@ -131,7 +140,7 @@ impl Site {
         }
         let metrics = path == self.telemetry_path;
         if !metrics && !matches!(path, "/" | "/probe" | "/scrape" | "/targets" | "/-/healthy" | "/-/ready") {
-            return Err(HttpError { status: 404, message: format!("nothing is served here; metrics are at {}", self.telemetry_path) });
+            return Err(not_found(format!("nothing is served here; metrics are at {}", self.telemetry_path)));
         }
         if request.method() != Method::GET && request.method() != Method::HEAD {
             let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
@@ -142,7 +151,7 @@ impl Site {
             _ if metrics => self.metrics(&request, true).await,
             "/probe" | "/scrape" => self.metrics(&request, false).await,
             "/targets" => self.targets(&request),
-            "/-/ready" if self.stopping.load(Ordering::Relaxed) => Err(HttpError { status: 503, message: "stopping".to_owned() }),
+            "/-/ready" if self.stopping.load(Ordering::Relaxed) => Err(busy("stopping")),
             "/-/ready" => Ok(plain(StatusCode::OK, "ready\n")),
             "/-/healthy" => Ok(plain(StatusCode::OK, "healthy\n")),
             _ => Ok(html(landing::page(self.current.app().as_ref(), &self.telemetry_path))),
@@ -151,7 +160,10 @@ impl Site {
 
     fn reload(&self, method: &Method) -> Result<Answer, HttpError> {
         if !self.lifecycle {
-            return Err(HttpError::forbidden("reload by HTTP is off. hint: start with --web.enable-lifecycle, or send SIGHUP"));
+            return Err(HttpError::new(
+                403,
+                Invalid::new("reload by HTTP is off").hint("start with --web.enable-lifecycle, or send SIGHUP"),
+            ));
         }
         if method != Method::POST && method != Method::PUT {
             let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "only POST and PUT\n");
@@ -160,12 +172,12 @@ impl Site {
         }
         match self.current.reload() {
             Ok(()) => Ok(plain(StatusCode::OK, "reloaded\n")),
-            Err(error) => Err(HttpError { status: 500, message: format!("the last good configuration stays in force: {error}") }),
+            Err(error) => Err(HttpError::new(500, error.within("the last good configuration stays in force"))),
         }
     }
 
     fn targets<B>(&self, request: &Request<B>) -> Result<Answer, HttpError> {
-        let free = || HttpError { status: 404, message: "the targets of this exporter are those that it is asked for".to_owned() };
+        let free = || not_found("the targets of this exporter are those that it is asked for".to_owned());
         let targets = self.current.app().targets().ok_or_else(free)?;
         let host = called(request).ok_or_else(|| HttpError::bad_request("the request has no Host"))?;
         let mut answer = plain(StatusCode::OK, discovery::list(&targets, host));
@@ -182,7 +194,7 @@ impl Site {
         let ask = Ask::parse(request.uri().query().unwrap_or_default(), timeout)?;
         let running = Arc::clone(&self.scrapes);
         if Arc::strong_count(&running) > self.room().saturating_add(1) {
-            return Err(HttpError { status: 503, message: "too many scrapes at once (--web.max-requests)".to_owned() });
+            return Err(busy("too many scrapes at once (--web.max-requests)"));
         }
         let app = self.current.app();
         let mut page = if own { app.metrics(ask).await? } else { app.probe(ask).await? };

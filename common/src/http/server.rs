@@ -59,11 +59,11 @@ pub async fn bind(address: &str) -> Result<TcpListener, Invalid> {
             .code(codes::PORT_TAKEN)
             .hint(format!("see which one: ss -ltnp 'sport = :{}'", full.rsplit(':').next().unwrap_or_default()))
         }
-        Some(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
-            refuse(e.to_string()).hint("ports below 1024 are root's: take another one, or let systemd open it (--web.systemd-socket)")
-        }
+        Some(e) if e.kind() == std::io::ErrorKind::PermissionDenied => refuse(e.to_string())
+            .hint("ports below 1024 are root's: take another one, or let systemd open it (--web.systemd-socket)")
+            .code(codes::PORT_DENIED),
         Some(e) if e.kind() == std::io::ErrorKind::AddrNotAvailable => {
-            refuse(e.to_string()).hint("it is not an address of this machine: ip -brief address shows those that are")
+            refuse(e.to_string()).hint("it is not an address of this machine: ip -brief address shows those that are").code(codes::NOT_OURS)
         }
         Some(e) => refuse(e.to_string()),
         None => refuse("the name has no address".to_owned()),

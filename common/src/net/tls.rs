@@ -18,6 +18,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::trust;
+use crate::codes;
 use crate::error::{CollectError, ErrorKind};
 
 /// How much of the server's certificate is checked.
@@ -105,7 +106,7 @@ pub fn client_config(options: &TlsOptions) -> Result<Arc<ClientConfig>, CollectE
 /// As `client_config`.
 pub fn client_config_for(options: &TlsOptions, handshake: Handshake) -> Result<Arc<ClientConfig>, CollectError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let refuse = |text: String| CollectError::new(ErrorKind::Tls, text);
+    let refuse = |text: String| CollectError::new(ErrorKind::Tls, text).coded(codes::TLS_FILE);
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&handshake.versions)
         .map_err(|e| refuse("prepare TLS".to_owned()).caused_by(e))?;
@@ -151,8 +152,9 @@ pub async fn handshake<T>(stream: T, config: Arc<ClientConfig>, host: &str) -> R
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let name = ServerName::try_from(host.to_owned())
-        .map_err(|e| CollectError::new(ErrorKind::Tls, format!("{host:?} is no name that a certificate can have")).caused_by(e))?;
+    let name = ServerName::try_from(host.to_owned()).map_err(|e| {
+        CollectError::new(ErrorKind::Tls, format!("{host:?} is no name that a certificate can have")).coded(codes::TLS_NAME).caused_by(e)
+    })?;
     TlsConnector::from(config).connect(name, stream).await.map_err(|e| failed(format!("TLS handshake with {host}"), e))
 }
 
@@ -190,7 +192,7 @@ const fn hint_of(refusal: &rustls::Error) -> Option<&'static str> {
 
 /// The certificates of a PEM file, at least one.
 pub(super) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, CollectError> {
-    let refuse = |text: &str| CollectError::new(ErrorKind::Tls, format!("{text} {}", file.display()));
+    let refuse = |text: &str| CollectError::new(ErrorKind::Tls, format!("{text} {}", file.display())).coded(codes::TLS_FILE);
     let found: Result<Vec<_>, _> =
         CertificateDer::pem_file_iter(file).map_err(|e| refuse("read the certificate file").caused_by(e))?.collect();
     let found = found.map_err(|e| refuse("read the certificate file").caused_by(e))?;

@@ -12,6 +12,7 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::CryptoProvider;
 
 use super::tls::certificates;
+use crate::codes;
 use crate::error::{CollectError, ErrorKind};
 
 /// How long the system's store is believed to be as it was.
@@ -86,9 +87,9 @@ fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, CollectError> {
     let mut roots = RootCertStore::empty();
     if let Some(file) = ca_file {
         for certificate in certificates(file)? {
-            roots
-                .add(certificate)
-                .map_err(|e| CollectError::new(ErrorKind::Tls, format!("use the CA file {}", file.display())).caused_by(e))?;
+            roots.add(certificate).map_err(|e| {
+                CollectError::new(ErrorKind::Tls, format!("use the CA file {}", file.display())).coded(codes::TLS_FILE).caused_by(e)
+            })?;
         }
     } else {
         let found = rustls_native_certs::load_native_certs();
@@ -96,7 +97,8 @@ fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, CollectError> {
     }
     if roots.is_empty() {
         return Err(CollectError::new(ErrorKind::Tls, "no certificate authority is trusted here")
-            .hint("install ca-certificates, or name a CA file"));
+            .hint("install ca-certificates, or name a CA file")
+            .coded(codes::TLS_UNTRUSTED));
     }
     Ok(roots)
 }

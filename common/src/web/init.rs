@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose};
 
 use super::hash::Hash;
+use crate::codes;
 use crate::error::Invalid;
 use crate::os;
 
@@ -39,16 +40,19 @@ const PASSWORD_LENGTH: usize = 24;
 /// A file is there already or cannot be written; nothing is left behind then.
 pub fn make(wish: &Wish<'_>) -> Result<String, Invalid> {
     if wish.user.is_empty() || !wish.user.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
-        return Err(Invalid::new(format!("--user {:?}: letters, digits, dot, hyphen and underscore are taken", wish.user)));
+        return Err(Invalid::new(format!("--user {:?}: letters, digits, dot, hyphen and underscore are taken", wish.user))
+            .hint("write --user prometheus")
+            .code(codes::FLAG_VALUE));
     }
     if !(1..=3650).contains(&wish.days) {
-        return Err(Invalid::new(format!("--days {}: 1 to 3650 are taken", wish.days)));
+        return Err(Invalid::new(format!("--days {}: 1 to 3650 are taken", wish.days)).hint("write --days 730").code(codes::FLAG_VALUE));
     }
     let host = os::host::name().unwrap_or_else(|| "localhost".to_owned());
     let names = names(&host, wish.names);
     let refuse = |e: rcgen::Error| {
         Invalid::new(format!("cannot make a certificate for {}: {e}", names.join(", ")))
             .hint("give names that DNS can have, or addresses: --name")
+            .code(codes::FLAG_VALUE)
     };
     let mut params = CertificateParams::new(names.clone()).map_err(refuse)?;
     params.distinguished_name = DistinguishedName::new();
@@ -63,7 +67,7 @@ pub fn make(wish: &Wish<'_>) -> Result<String, Invalid> {
     let key = KeyPair::generate().map_err(refuse)?;
     let certificate = params.self_signed(&key).map_err(refuse)?;
 
-    let no_random = |_| Invalid::new("the system gives no random numbers");
+    let no_random = |_| Invalid::new("the system gives no random numbers").code(codes::INTERNAL);
     let password = password().map_err(no_random)?;
     let mut salt = [0; 16];
     aws_lc_rs::rand::fill(&mut salt).map_err(no_random)?;
@@ -139,7 +143,7 @@ fn password() -> Result<String, aws_lc_rs::error::Unspecified> {
 fn write_all(files: &[(PathBuf, String, bool)]) -> Result<(), Invalid> {
     if let Some((path, ..)) = files.iter().find(|(path, ..)| path.symlink_metadata().is_ok()) {
         let text = format!("{} is there already and is not overwritten", path.display());
-        return Err(Invalid::new(text).hint("give another folder: --directory FOLDER, or move the old files away"));
+        return Err(Invalid::new(text).hint("give another folder: --directory FOLDER, or move the old files away").code(codes::EXISTS));
     }
     let mut made: Vec<&Path> = Vec::new();
     for (path, text, secret) in files {
@@ -152,7 +156,9 @@ fn write_all(files: &[(PathBuf, String, bool)]) -> Result<(), Invalid> {
             for path in made {
                 let _ = std::fs::remove_file(path);
             }
-            return Err(Invalid::new(format!("{}: {e}", path.display())));
+            return Err(Invalid::new(format!("{}: {e}", path.display()))
+                .hint("name a folder that you can write to: --directory")
+                .code(codes::OUTPUT));
         }
     }
     Ok(())

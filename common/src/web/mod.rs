@@ -148,7 +148,7 @@ fn load(path: &Path) -> Result<(Rules, Vec<PathBuf>), (Invalid, Vec<PathBuf>)> {
         Ok(text) => text,
         Err(e) => {
             let hint = format!("the service user must be able to read it: ls -l {shown}");
-            return Err((Invalid::new(format!("--web.config.file {shown}: {e}")).hint(hint).code(codes::FILE), files));
+            return Err((Invalid::new(format!("--web.config.file {shown}: {e}")).hint(hint).code(codes::of_file(&e)), files));
         }
     };
     let settings = match file::parse(&text, &shown.to_string()) {
@@ -161,7 +161,7 @@ fn load(path: &Path) -> Result<(Rules, Vec<PathBuf>), (Invalid, Vec<PathBuf>)> {
     if os::files::open_to_all(path) {
         if settings.tls.as_ref().is_some_and(|tls| tls.key.is_inline()) {
             let text = format!("{shown}: every user of this machine can read or change the key in this file");
-            return Err((Invalid::new(text).hint(format!("chmod 640 {shown}")), files));
+            return Err((Invalid::new(text).hint(format!("chmod 640 {shown}")).code(codes::SECRET_OPEN), files));
         }
         if !settings.users.is_empty() {
             tracing::warn!(file = %shown, "every user of this machine can read or change the password hashes in this file; run chmod 640");
@@ -178,7 +178,10 @@ fn rules(settings: file::Settings) -> Result<Rules, Invalid> {
     let users = if settings.users.is_empty() {
         None
     } else {
-        Some(Arc::new(Users::new(settings.users).map_err(|_| Invalid::new("basic_auth_users: the system gives no random numbers"))?))
+        Some(Arc::new(
+            Users::new(settings.users)
+                .map_err(|_| Invalid::new("basic_auth_users: the system gives no random numbers").code(codes::INTERNAL))?,
+        ))
     };
     Ok(Rules {
         tls: settings.tls.map(|tls| tls.load(settings.http2)).transpose()?,
@@ -298,7 +301,10 @@ impl Web {
     fn take(&self, path: &Path, now: &Seen) -> Result<(), Invalid> {
         let (result, files) = match load(path) {
             Ok((rules, files)) => match rules.exposed().filter(|_| self.guarded.load(Ordering::Relaxed)) {
-                Some(missing) => (Err(Invalid::new(format!("{}: other machines reach this port, {missing}", path.display()))), files),
+                Some(missing) => (
+                    Err(Invalid::new(format!("{}: other machines reach this port, {missing}", path.display())).code(codes::EXPOSED)),
+                    files,
+                ),
                 None => (Ok(rules), files),
             },
             Err((error, files)) => (Err(numbered(error)), files),

@@ -16,6 +16,7 @@ use rustls::{
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use crate::codes;
 use crate::error::Invalid;
 use crate::os;
 
@@ -81,7 +82,9 @@ impl Pem {
                 let shown = path.display();
                 let name = format!("tls_server_config: {key}_file {shown}");
                 std::fs::read(path).map(|text| (text, name.clone())).map_err(|e| {
-                    Invalid::new(format!("{name}: {e}")).hint(format!("the service user must be able to read it: ls -l {shown}"))
+                    Invalid::new(format!("{name}: {e}"))
+                        .hint(format!("the service user must be able to read it: ls -l {shown}"))
+                        .code(codes::of_file(&e))
                 })
             }
         }
@@ -91,9 +94,9 @@ impl Pem {
         let (text, name) = self.read(key)?;
         match CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>() {
             Ok(found) if !found.is_empty() => Ok(found),
-            _ => {
-                Err(Invalid::new(format!("{name}: there is no certificate in PEM form")).hint("it begins with -----BEGIN CERTIFICATE-----"))
-            }
+            _ => Err(Invalid::new(format!("{name}: there is no certificate in PEM form"))
+                .hint("it begins with -----BEGIN CERTIFICATE-----")
+                .code(codes::TLS_FILE)),
         }
     }
 
@@ -103,12 +106,13 @@ impl Pem {
         {
             let shown = path.display();
             let text = format!("tls_server_config: key_file {shown}: every user of this machine can read or change the key");
-            return Err(Invalid::new(text).hint(format!("chmod 640 {shown}")));
+            return Err(Invalid::new(text).hint(format!("chmod 640 {shown}")).code(codes::SECRET_OPEN));
         }
         let (text, name) = self.read("key")?;
         PrivateKeyDer::from_pem_slice(&text).map_err(|_| {
             Invalid::new(format!("{name}: there is no private key in PEM form"))
                 .hint("it begins with -----BEGIN PRIVATE KEY-----, without a password")
+                .code(codes::TLS_FILE)
         })
     }
 }
@@ -163,7 +167,7 @@ impl TlsSettings {
     /// A file that cannot be read, is open to all, or does not fit the others.
     pub fn load(&self, http2: bool) -> Result<Tls, Invalid> {
         let provider = Arc::new(self.provider());
-        let failed = |e: &dyn std::fmt::Display| Invalid::new(format!("tls_server_config: {e}"));
+        let failed = |e: &dyn std::fmt::Display| Invalid::new(format!("tls_server_config: {e}")).code(codes::TLS_FILE);
         let chain = self.cert.certificates("cert")?;
         let not_after = chain.first().and_then(end);
         let versions: Vec<_> = [(2, &rustls::version::TLS12), (3, &rustls::version::TLS13)]
@@ -206,7 +210,7 @@ impl TlsSettings {
         let Some(ca) = self.client_ca.as_ref().filter(|_| self.client_auth != ClientAuth::None) else {
             return Ok(WebPkiClientVerifier::no_client_auth());
         };
-        let failed = |e: &dyn std::fmt::Display| Invalid::new(format!("tls_server_config: client_ca: {e}"));
+        let failed = |e: &dyn std::fmt::Display| Invalid::new(format!("tls_server_config: client_ca: {e}")).code(codes::TLS_FILE);
         let mut roots = RootCertStore::empty();
         for certificate in ca.certificates("client_ca")? {
             roots.add(certificate).map_err(|e| failed(&e))?;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use sage_common::codes;
 use sage_common::error::Invalid;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -27,7 +28,9 @@ impl Path {
     /// # Errors
     /// The text is none.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let wrong = || Invalid::new(format!("{text:?} is no place in JSON")).hint("write it as `user.name` or `$.items[0].id`");
+        let wrong = || {
+            Invalid::new(format!("{text:?} is no place in JSON")).hint("write it as `user.name` or `$.items[0].id`").code(codes::PATTERN)
+        };
         let mut rest = text.strip_prefix('$').unwrap_or(text);
         let mut parts = Vec::new();
         while !rest.is_empty() {

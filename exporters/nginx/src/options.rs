@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use sage_common::codes;
 use sage_common::error::Invalid;
 use sage_common::net::page::{Given, PageOptions, Product};
 use sage_common::net::tls::Verify;
@@ -66,7 +67,8 @@ pub fn overlay(options: &mut Options, flags: &Flags, var: impl Fn(&'static str) 
     let file = |flag: &Option<PathBuf>, name| flag.clone().or_else(|| var(name).map(PathBuf::from)).filter(|f| !f.as_os_str().is_empty());
     if flags.url.len() > 1 {
         return Err(Invalid::new("--nginx.scrape-uri is given several times")
-            .hint("write each server below targets in the file of --config.file, `targets: {web1: {url: ...}, web2: {url: ...}}`"));
+            .hint("write each server below targets in the file of --config.file, `targets: {web1: {url: ...}, web2: {url: ...}}`")
+            .code(codes::ADDRESS));
     }
     let url = flags.url.first().map(|url| ("--nginx.scrape-uri", url.clone()));
     options.overlay(Given {

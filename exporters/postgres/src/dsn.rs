@@ -3,6 +3,7 @@
 //! Only for what users already have in DATA_SOURCE_NAME; our own settings are separate fields, so that no character of a
 //! password needs care. Source: PostgreSQL documentation, libpq connection strings.
 
+use sage_common::codes;
 use sage_common::error::Invalid;
 
 /// What a connection string says. The password is handed on at once and never kept as text of the string.
@@ -136,6 +137,7 @@ fn decode(text: &str) -> Result<String, Invalid> {
 fn bad(what: &str) -> Invalid {
     Invalid::new(format!("the connection string cannot be read: {what}"))
         .hint("give host, user and password apart: PGHOST, PGUSER and DATA_SOURCE_PASS_FILE need no quoting")
+        .code(codes::ADDRESS)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 use std::error::Error as _;
 
+use sage_common::codes::{self, Code};
 use sage_common::error::{CollectError, ErrorKind};
 use tokio_postgres::error::SqlState;
 
@@ -36,6 +37,16 @@ fn kind_of(code: &SqlState) -> ErrorKind {
     }
 }
 
+/// The number of a cause that its reason does not tell.
+fn number_of(code: &SqlState) -> Option<Code> {
+    Some(match code.code() {
+        "28P01" => codes::WRONG_PASSWORD,
+        "28000" => codes::CLIENT_REFUSED,
+        "53300" => codes::SERVER_FULL,
+        _ => return None,
+    })
+}
+
 /// What to run or change, by SQLSTATE.
 fn hint_of(code: &SqlState) -> Option<&'static str> {
     Some(match code.code() {
@@ -58,6 +69,9 @@ pub fn convert(context: impl Into<String>, error: tokio_postgres::Error) -> Coll
     if let Some(code) = error.code() {
         let mut converted = CollectError::new(kind_of(code), context);
         converted.hint = hint_of(code).map(str::to_owned);
+        if let Some(number) = number_of(code) {
+            converted = converted.coded(number);
+        }
         return converted.caused_by(error);
     }
     let io = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use sage_common::codes;
 use sage_common::credentials::{Credentials, fill};
 use sage_common::error::Invalid;
 use sage_common::net::tls::{TlsOptions, Verify};
@@ -110,9 +111,9 @@ impl std::str::FromStr for SslMode {
             "verify-ca" => Self::VerifyCa,
             "verify-full" => Self::VerifyFull,
             other => {
-                return Err(
-                    Invalid::new(format!("unknown sslmode {other:?}")).hint("one of disable, prefer, require, verify-ca, verify-full")
-                );
+                return Err(Invalid::new(format!("unknown sslmode {other:?}"))
+                    .hint("one of disable, prefer, require, verify-ca, verify-full")
+                    .code(codes::UNKNOWN_VALUE));
             }
         })
     }
@@ -217,7 +218,7 @@ impl Options {
     fn overlay_data_source(&mut self, var: &impl Fn(&'static str) -> Option<String>) -> Result<(), Invalid> {
         let read = |name: &'static str, file: &'static str| -> Result<Option<String>, Invalid> {
             let Some(path) = var(file) else { return Ok(var(name)) };
-            let text = std::fs::read_to_string(&path).map_err(|e| Invalid::new(format!("{file}: {path}: {e}")))?;
+            let text = std::fs::read_to_string(&path).map_err(|e| Invalid::new(format!("{file}: {path}: {e}")).code(codes::of_file(&e)))?;
             Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
         };
         let explain = |name: &'static str| move |e: Invalid| e.within(name);
@@ -225,7 +226,9 @@ impl Options {
         if let Some(text) = var("DATA_SOURCE_NAME").filter(|text| !text.is_empty()) {
             let servers = dsn::servers(&text);
             if servers > 1 {
-                return Err(Invalid::new(format!("DATA_SOURCE_NAME names {servers} servers; a page tells of one")).hint(SEVERAL));
+                return Err(Invalid::new(format!("DATA_SOURCE_NAME names {servers} servers; a page tells of one"))
+                    .hint(SEVERAL)
+                    .code(codes::ADDRESS));
             }
             let dsn = dsn::parse(&text).map_err(explain("DATA_SOURCE_NAME"))?;
             return self.apply(dsn, "DATA_SOURCE_NAME");
@@ -258,10 +261,15 @@ impl Options {
         match key {
             "host" | "hostaddr" if value.contains(',') => {
                 return Err(Invalid::new(format!("{origin}: several hosts in one connection string"))
-                    .hint("name each server as a target of its own"));
+                    .hint("name each server as a target of its own")
+                    .code(codes::ADDRESS));
             }
             "host" | "hostaddr" => self.host = value,
-            "port" => self.port = value.parse().map_err(|_| Invalid::new(format!("{origin}: the port is not a number from 1 to 65535")))?,
+            "port" => {
+                self.port = value
+                    .parse()
+                    .map_err(|_| Invalid::new(format!("{origin}: the port is not a number from 1 to 65535")).code(codes::ADDRESS))?
+            }
             "user" => self.user = value,
             "password" => self.password = Some(Secret::Environment(origin, value.into())),
             "dbname" => self.database = value,
@@ -276,7 +284,8 @@ impl Options {
                 // What is none of libpq's may be a part of a password that holds a blank and lacks its quotes.
                 let named = if LIBPQ.contains(&other) { format!("the parameter {other:?}") } else { "a parameter".to_owned() };
                 return Err(Invalid::new(format!("{origin}: {named} is not supported"))
-                    .hint(format!("known here: {known}; a value with a blank needs quotes")));
+                    .hint(format!("known here: {known}; a value with a blank needs quotes"))
+                    .code(codes::UNKNOWN_KEY));
             }
         }
         Ok(())
@@ -369,17 +378,21 @@ impl TargetOptions for Options {
 
     fn validate(&self) -> Result<(), Invalid> {
         if self.host.is_empty() || self.user.is_empty() || self.database.is_empty() || self.port == 0 {
-            return Err(Invalid::new("host, port, user and database must not be empty").hint("leave a setting out to get its default"));
+            return Err(Invalid::new("host, port, user and database must not be empty")
+                .hint("leave a setting out to get its default")
+                .code(codes::RANGE));
         }
         // Neither message shows the value: a connection string may hold a password.
         if self.host.contains(',') {
-            return Err(Invalid::new("host names several servers").hint("name each server as a target of its own"));
+            return Err(Invalid::new("host names several servers").hint("name each server as a target of its own").code(codes::ADDRESS));
         }
         if self.host.contains(['@', '=']) || self.host.contains("://") {
-            return Err(Invalid::new("host is a connection string, not a host").hint("write host, port, user and database apart"));
+            return Err(Invalid::new("host is a connection string, not a host")
+                .hint("write host, port, user and database apart")
+                .code(codes::ADDRESS));
         }
         if self.sslcert.is_some() != self.sslkey.is_some() {
-            return Err(Invalid::new("sslcert and sslkey belong together").hint("name both files, or neither"));
+            return Err(Invalid::new("sslcert and sslkey belong together").hint("name both files, or neither").code(codes::INCOMPLETE));
         }
         Ok(())
     }

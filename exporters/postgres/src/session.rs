@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use futures_util::TryStreamExt as _;
+use sage_common::codes;
 use sage_common::error::{CollectError, ErrorKind};
 use sage_common::service::{Phases, TargetOptions as _};
 use sage_common::tasks::Driver;
@@ -320,6 +321,7 @@ pub async fn login(
             error = error.hint(
                 "the server asks for a password and none is configured: --postgres.password-file, password_file, or DATA_SOURCE_PASS_FILE",
             );
+            error = error.coded(codes::NO_PASSWORD);
         } else if error.kind == ErrorKind::Auth && secret.is_none() && options.is_socket() {
             error = error.hint(
                 "over the socket pg_hba.conf mostly asks that the system's user has the role's name (peer): run it as that user, \

@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use sage_common::codes;
 use sage_common::error::{CollectError, ErrorKind};
 use sage_common::net::tls::{Handshake, Shown};
 use sage_common::net::{dial, tls};
@@ -73,7 +74,8 @@ pub async fn open(options: &Options, phases: &mut Phases) -> Result<Guard, Colle
         b'N' if mode == SslMode::Prefer => Guard::new(Box::new(stream)),
         b'N' => {
             return Err(CollectError::new(ErrorKind::Tls, format!("the server {} speaks no TLS", options.host))
-                .hint("switch TLS on at the server (ssl = on), or set sslmode: disable if this network is trusted"));
+                .hint("switch TLS on at the server (ssl = on), or set sslmode: disable if this network is trusted")
+                .coded(codes::TLS_NOT_SPOKEN));
         }
         _ => {
             return Err(CollectError::new(ErrorKind::Decode, format!("{}:{} is no PostgreSQL server", options.host, options.port)));

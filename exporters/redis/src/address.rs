@@ -1,5 +1,6 @@
 //! Addresses as redis_exporter takes them: `redis://`, `rediss://`, `valkey://`, `valkeys://`, `unix://`, `host:port`.
 
+use sage_common::codes;
 use sage_common::error::Invalid;
 
 /// What an address says; what it leaves out is `None`.
@@ -31,7 +32,9 @@ pub fn parse(text: &str) -> Result<Address, Invalid> {
         Some("rediss" | "valkeys") => Some(true),
         None => None,
         Some("unix") => return Ok(Address { host: rest.to_owned(), ..Address::default() }),
-        Some(_) => return Err(Invalid::new("the scheme of the address is none of redis, rediss, valkey, valkeys, unix")),
+        Some(_) => {
+            return Err(Invalid::new("the scheme of the address is none of redis, rediss, valkey, valkeys, unix").code(codes::ADDRESS));
+        }
     };
     if scheme.is_none() && rest.starts_with('/') {
         return Ok(Address { host: rest.to_owned(), ..Address::default() });
@@ -53,7 +56,7 @@ pub fn parse(text: &str) -> Result<Address, Invalid> {
 }
 
 fn split_port(place: &str) -> Result<(&str, Option<u16>), Invalid> {
-    let wrong = || Invalid::new("the port of the address is not a number from 1 to 65535");
+    let wrong = || Invalid::new("the port of the address is not a number from 1 to 65535").code(codes::ADDRESS);
     // An IPv6 address has brackets where a port follows.
     let (host, port) = match place.rsplit_once(':') {
         Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, Some(port)),
@@ -65,7 +68,7 @@ fn split_port(place: &str) -> Result<(&str, Option<u16>), Invalid> {
 
 /// Percent-decoding.
 fn decode(text: &str) -> Result<String, Invalid> {
-    let wrong = || Invalid::new("user or password of the address has a % that two hexadecimal digits do not follow");
+    let wrong = || Invalid::new("user or password of the address has a % that two hexadecimal digits do not follow").code(codes::ADDRESS);
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((byte, after)) = rest.split_first() {

@@ -2,6 +2,7 @@
 //!
 //! Source: the codes of the error replies in the documentation of Redis and Valkey (commands, ACL, replication, cluster).
 
+use sage_common::codes::{self, Code};
 use sage_common::error::{CollectError, ErrorKind};
 
 use crate::resp::Fault;
@@ -78,10 +79,23 @@ impl ServerError {
         })
     }
 
+    /// The number of a cause that its reason does not tell.
+    fn number(&self) -> Option<Code> {
+        Some(match self.code.as_str() {
+            "NOAUTH" => codes::NO_PASSWORD,
+            "WRONGPASS" => codes::WRONG_PASSWORD,
+            "DENIED" => codes::CLIENT_REFUSED,
+            _ => return None,
+        })
+    }
+
     /// The error of a request that was made to do `context`.
     pub fn into_error(self, context: impl Into<String>) -> CollectError {
         let mut error = CollectError::new(self.kind(), context);
         error.hint = self.hint().map(str::to_owned);
+        if let Some(number) = self.number() {
+            error = error.coded(number);
+        }
         error.caused_by(self.text)
     }
 }

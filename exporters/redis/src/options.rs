@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use sage_common::codes;
 use sage_common::credentials::{Credentials, fill};
 use sage_common::error::{CollectError, Invalid};
 use sage_common::net::tls::{TlsOptions, Verify};
@@ -156,6 +157,7 @@ impl Options {
         let unknown = || {
             CollectError::new(sage_common::error::ErrorKind::Auth, format!("the map {secret:?} has no password for {}", self.describe()))
                 .hint("write a line for this address, or only the password, into the file")
+                .coded(codes::NO_PASSWORD)
         };
         map.into_iter().find(|(key, _)| ours(key)).map(|(_, password)| Some(password)).ok_or_else(unknown)
     }
@@ -250,22 +252,28 @@ impl TargetOptions for Options {
 
     fn validate(&self) -> Result<(), Invalid> {
         if self.host.is_empty() || self.user.as_ref().is_some_and(String::is_empty) || self.port == 0 {
-            return Err(Invalid::new("host, port and user must not be empty").hint("leave a setting out to get its default"));
+            return Err(Invalid::new("host, port and user must not be empty")
+                .hint("leave a setting out to get its default")
+                .code(codes::RANGE));
         }
         // Neither message shows the value: an address may hold a password.
         if self.host.contains(',') {
-            return Err(Invalid::new("host names several servers").hint("name each server as a target of its own"));
+            return Err(Invalid::new("host names several servers").hint("name each server as a target of its own").code(codes::ADDRESS));
         }
         if self.host.contains('@') || self.host.contains("://") {
-            return Err(Invalid::new("host is an address, not a host").hint("write host, port and user apart, and tls: verify-full"));
+            return Err(Invalid::new("host is an address, not a host")
+                .hint("write host, port and user apart, and tls: verify-full")
+                .code(codes::ADDRESS));
         }
         if self.tls_cert_file.is_some() != self.tls_key_file.is_some() {
-            return Err(Invalid::new("tls_cert_file and tls_key_file belong together").hint("name both files, or neither"));
+            return Err(Invalid::new("tls_cert_file and tls_key_file belong together")
+                .hint("name both files, or neither")
+                .code(codes::INCOMPLETE));
         }
         if self.tls == TlsMode::Disable && (self.tls_ca_file.is_some() || self.tls_cert_file.is_some() || self.tls_server_name.is_some()) {
-            return Err(
-                Invalid::new("files or names for TLS are given and TLS is off").hint("tls: verify-full, or rediss:// in REDIS_ADDR")
-            );
+            return Err(Invalid::new("files or names for TLS are given and TLS is off")
+                .hint("tls: verify-full, or rediss:// in REDIS_ADDR")
+                .code(codes::CONFLICT));
         }
         self.checks.validate()
     }

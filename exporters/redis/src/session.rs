@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use sage_common::codes;
 use sage_common::collector::Support;
 use sage_common::error::{CollectError, ErrorKind};
 use sage_common::net::tls;
@@ -66,7 +67,7 @@ impl Line {
             self.buffer.resize(READ, 0);
             let read = self.stream.read(&mut self.buffer).await.map_err(|e| tls::failed(context, e))?;
             if read == 0 {
-                return Err(CollectError::new(ErrorKind::Connect, format!("{context}: the server hung up")));
+                return Err(CollectError::new(ErrorKind::Connect, format!("{context}: the server hung up")).coded(codes::LOST));
             }
             (self.from, self.to) = (0, read);
         }
@@ -130,7 +131,9 @@ impl Line {
             Err(e) if e.kind == ErrorKind::Connect => {
                 let mut error = refusal.into_error(context);
                 error.kind = ErrorKind::Overloaded;
-                Err(error.hint("the server turned the connection away: see maxclients in CONFIG and connected_clients in INFO"))
+                Err(error
+                    .hint("the server turned the connection away: see maxclients in CONFIG and connected_clients in INFO")
+                    .coded(codes::SERVER_FULL))
             }
             Err(e) => Err(e),
         }

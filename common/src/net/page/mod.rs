@@ -19,6 +19,7 @@ pub use find::find;
 pub use options::{Given, PageOptions};
 pub use session::PageSession;
 
+use crate::codes;
 use crate::error::{CollectError, ErrorKind};
 use crate::net::http::Answer;
 
@@ -73,21 +74,25 @@ impl<P: Product> PageState<P> {
 /// # Errors
 /// The reason by the status code, with what to write into the server's configuration.
 pub fn text<P: Product>(answer: &Answer, at: &str) -> Result<String, CollectError> {
-    let (kind, hint) = match answer.status {
+    let (kind, code, hint) = match answer.status {
         200 => return Ok(String::from_utf8_lossy(&answer.body).into_owned()),
-        401 => (ErrorKind::Auth, "the page wants a user: set user and password_file, and compare them with the server's password file"),
-        403 => (ErrorKind::Permission, P::FORBIDDEN),
-        404 => (ErrorKind::Query, P::MISSING),
-        503 => (ErrorKind::Overloaded, "the server's error log says why it turns requests away"),
-        500.. => (ErrorKind::Query, "the server's error log says what fails"),
+        401 => {
+            let hint = "the page wants a user: set user and password_file, and compare them with the server's password file";
+            (ErrorKind::Auth, codes::WRONG_PASSWORD, hint)
+        }
+        403 => (ErrorKind::Permission, codes::CLIENT_REFUSED, P::FORBIDDEN),
+        404 => (ErrorKind::Query, codes::PAGE_MISSING, P::MISSING),
+        503 => (ErrorKind::Overloaded, codes::OVERLOADED, "the server's error log says why it turns requests away"),
+        500.. => (ErrorKind::Query, codes::STATUS, "the server's error log says what fails"),
         300..=399 => {
             let to = answer.location().map(shown).unwrap_or_default();
             return Err(CollectError::new(ErrorKind::Query, format!("GET {at}: {} to {to}", answer.status_text()))
-                .hint("set url to where the page really is; redirects to another host, port or scheme are not followed"));
+                .hint("set url to where the page really is; redirects to another host, port or scheme are not followed")
+                .coded(codes::REDIRECT));
         }
-        _ => (ErrorKind::Query, "the server's access log shows the request"),
+        _ => (ErrorKind::Query, codes::STATUS, "the server's access log shows the request"),
     };
-    Err(CollectError::new(kind, format!("GET {at}: {}", answer.status_text())).hint(hint))
+    Err(CollectError::new(kind, format!("GET {at}: {}", answer.status_text())).hint(hint).coded(code))
 }
 
 /// The error of a page that is something else.
@@ -95,7 +100,7 @@ pub fn no_status_page<P: Product>(body: &str, at: &str) -> CollectError {
     let start = body.trim_start().get(..9).unwrap_or_default().to_ascii_lowercase();
     let html = start.starts_with("<!doctype") || start.starts_with("<html");
     let what = if html { "an HTML page" } else { "something that is no status page" };
-    CollectError::new(ErrorKind::Decode, format!("GET {at}: {what} came")).hint(P::MISSING)
+    CollectError::new(ErrorKind::Decode, format!("GET {at}: {what} came")).hint(P::MISSING).coded(codes::PAGE_MISSING)
 }
 
 /// Text of the server's, fit for a log: short, one line, without its query.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use url::{Host, Url};
 
 use super::Product;
+use crate::codes;
 use crate::error::{CollectError, Invalid};
 use crate::net::tls::{TlsOptions, Verify};
 use crate::secret::{Secret, credential};
@@ -161,14 +162,16 @@ impl<P: Product> PageOptions<P> {
             }
             // An http address has a host, so both can be taken away.
             if url.set_username("").is_err() || url.set_password(None).is_err() {
-                return Err(Invalid::new("the address names no host"));
+                return Err(Invalid::new("the address names no host").code(codes::ADDRESS));
             }
             self.url = url.into();
             return Ok(());
         };
         let (socket, path) = rest.rsplit_once(':').filter(|(_, path)| path.starts_with('/')).unwrap_or((rest, ""));
         if !socket.starts_with('/') {
-            return Err(Invalid::new("the path of the socket does not begin with /").hint("write unix:/run/nginx.sock:/stub_status"));
+            return Err(Invalid::new("the path of the socket does not begin with /")
+                .hint("write unix:/run/nginx.sock:/stub_status")
+                .code(codes::ADDRESS));
         }
         self.socket = Some(socket.into());
         let path = if path.is_empty() { parse(P::URL)?.path().to_owned() } else { path.to_owned() };
@@ -220,9 +223,9 @@ impl<P: Product> PageOptions<P> {
 /// Reads an address. No message shows it: it may hold a password.
 fn parse(text: &str) -> Result<Url, Invalid> {
     let hint = "write it as http://HOST:PORT/PATH or https://HOST/PATH";
-    let url = Url::parse(text).map_err(|e| Invalid::new(format!("the address is not a URL ({e})")).hint(hint))?;
+    let url = Url::parse(text).map_err(|e| Invalid::new(format!("the address is not a URL ({e})")).hint(hint).code(codes::ADDRESS))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-        return Err(Invalid::new("the address is neither http nor https").hint(hint));
+        return Err(Invalid::new("the address is neither http nor https").hint(hint).code(codes::ADDRESS));
     }
     Ok(url)
 }
@@ -247,44 +250,48 @@ impl<P: Product> TargetOptions for PageOptions<P> {
     }
 
     fn validate(&self) -> Result<(), Invalid> {
-        let refuse = |message: &str, hint: &str| Err(Invalid::new(message).hint(hint));
+        let refuse = |code, message: &str, hint: &str| Err(Invalid::new(message).hint(hint).code(code));
         let url = self.address()?;
         if !url.username().is_empty() || url.password().is_some() {
-            return refuse("url holds a user or password", "write user and password_file apart");
+            return refuse(codes::ADDRESS, "url holds a user or password", "write user and password_file apart");
         }
         if self.user.as_ref().is_some_and(|user| user.is_empty() || user.contains(':')) {
-            return refuse("user is empty or holds a colon", "leave a setting out to get its default");
+            return refuse(codes::RANGE, "user is empty or holds a colon", "leave a setting out to get its default");
         }
         if self.user.is_none() && (self.password_file.is_some() || self.password.is_some()) {
-            return refuse("there is a password and no user", "write user as well");
+            return refuse(codes::INCOMPLETE, "there is a password and no user", "write user as well");
         }
         if self.tls_cert_file.is_some() != self.tls_key_file.is_some() {
-            return refuse("tls_cert_file and tls_key_file belong together", "name both files, or neither");
+            return refuse(codes::INCOMPLETE, "tls_cert_file and tls_key_file belong together", "name both files, or neither");
         }
         let tls = [self.tls_ca_file.is_some(), self.tls_cert_file.is_some(), self.tls_server_name.is_some()];
         if url.scheme() == "http" && tls.contains(&true) {
-            return refuse("files or names for TLS are given and url is http", "write url with https://");
+            return refuse(codes::CONFLICT, "files or names for TLS are given and url is http", "write url with https://");
         }
         if self.probe_path.as_ref().is_some_and(|path| !path.starts_with('/') || path.contains(|c: char| c == ' ' || c.is_control())) {
-            return refuse("probe_path is no path", "write it as /PATH, without host and blanks");
+            return refuse(codes::ADDRESS, "probe_path is no path", "write it as /PATH, without host and blanks");
         }
         for host in [&self.host_header, &self.probe_host].into_iter().flatten() {
             if host.is_empty() || host.contains(['/', ' ', '@']) || HeaderValue::from_str(host).is_err() {
-                return refuse("host_header or probe_host is no host", "write it as HOST or HOST:PORT");
+                return refuse(codes::ADDRESS, "host_header or probe_host is no host", "write it as HOST or HOST:PORT");
             }
         }
         for (name, value) in &self.headers {
             let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
-                return refuse(&format!("headers: {name:?} is not a header name"), "a name is letters, digits and hyphens");
+                return refuse(codes::RANGE, &format!("headers: {name:?} is not a header name"), "a name is letters, digits and hyphens");
             };
             if HeaderValue::from_str(value).is_err() {
-                return refuse(&format!("headers: the value of {name} cannot be sent"), "a value is one line of printable characters");
+                return refuse(
+                    codes::RANGE,
+                    &format!("headers: the value of {name} cannot be sent"),
+                    "a value is one line of printable characters",
+                );
             }
             if header == AUTHORIZATION {
-                return refuse("headers: a secret does not stand in this file", "write user and password_file");
+                return refuse(codes::SECRET_IN_FILE, "headers: a secret does not stand in this file", "write user and password_file");
             }
             if [HOST, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING].contains(&header) {
-                return refuse(&format!("headers: {name} is set by the exporter"), "for the host there is host_header");
+                return refuse(codes::CONFLICT, &format!("headers: {name} is set by the exporter"), "for the host there is host_header");
             }
         }
         Ok(())

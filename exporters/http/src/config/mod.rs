@@ -16,6 +16,7 @@ pub mod unix;
 
 use std::time::Duration;
 
+use sage_common::codes;
 use sage_common::config::Span;
 use sage_common::error::Invalid;
 use serde::{Deserialize, Serialize};
@@ -103,12 +104,13 @@ impl ModuleConfig {
     /// What is wrong and what to write instead.
     pub fn validate(&self) -> Result<(), Invalid> {
         if self.timeout.is_some_and(|t| t.0 == Duration::ZERO) {
-            return Err(Invalid::new("timeout must be greater than 0").hint("write `timeout: 5s`"));
+            return Err(Invalid::new("timeout must be greater than 0").hint("write `timeout: 5s`").code(codes::RANGE));
         }
         let name = self.prober.name();
         if let Some((section, _)) = self.given().find(|(section, _)| *section != name) {
             return Err(Invalid::new(format!("the prober is {name}, but there are settings for {section}"))
-                .hint(format!("write `prober: {section}`, or remove `{section}:`")));
+                .hint(format!("write `prober: {section}`, or remove `{section}:`"))
+                .code(codes::CONFLICT));
         }
         self.given().try_for_each(|(_, wrong)| wrong)?;
         // What is left out must be fine too: dns has a key that must be there.

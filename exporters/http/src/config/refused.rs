@@ -3,13 +3,14 @@
 //! A key that is silently ignored makes a probe say less than its author believes; so these are refused by name, with
 //! their place in the file.
 
+use sage_common::codes;
 use sage_common::error::Invalid;
 use serde::de::{Deserializer, IgnoredAny};
 
 use super::types::refusal;
 
 macro_rules! refused {
-    ($($key:ident: $what:literal => $hint:literal;)*) => {
+    ($code:ident: $($key:ident: $what:literal => $hint:literal;)*) => {
         $(
             #[doc = concat!("Refuses `", stringify!($key), "`.")]
             ///
@@ -18,18 +19,21 @@ macro_rules! refused {
             pub fn $key<'de, D: Deserializer<'de>>(value: D) -> Result<(), D::Error> {
                 // The value is read over first, so that the error points at this key and not past it.
                 value.deserialize_ignored_any(IgnoredAny)?;
-                Err(refusal(Invalid::new(concat!("`", stringify!($key), "`: ", $what)).hint($hint)))
+                Err(refusal(Invalid::new(concat!("`", stringify!($key), "`: ", $what)).hint($hint).code(codes::$code)))
             }
         )*
     };
 }
 
-refused! {
+refused! { NOT_HERE:
     websocket: "the websocket prober is not supported by this version" => "remove the module, or keep it in a file of its own for blackbox_exporter";
     oauth2: "OAuth 2 is not supported by this version" => "write `authorization: {credentials_file: /path/to/file}` and have the token renewed there";
-    secrets: "a secret does not stand in this file" => "write `files: [/path/to/file]` and put it there";
     fail_if_body_json_matches_cel: "CEL is not supported by this version" => "write `fail_if_body_json_matches: [{path: a.b, regexp: x}]`";
     fail_if_body_json_not_matches_cel: "CEL is not supported by this version" => "write `fail_if_body_json_not_matches: [{path: a.b, regexp: x}]`";
+}
+
+refused! { SECRET_IN_FILE:
+    secrets: "a secret does not stand in this file" => "write `files: [/path/to/file]` and put it there";
     password: "a secret does not stand in this file" => "write `password_file: /path/to/file` and put it there";
     bearer_token: "a secret does not stand in this file" => "write `bearer_token_file: /path/to/file` and put it there";
     credentials: "a secret does not stand in this file" => "write `credentials_file: /path/to/file` and put it there";

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use regex::bytes::{Regex, RegexBuilder};
+use sage_common::codes;
 use sage_common::error::Invalid;
 use sage_common::prober::one_line;
 use serde::de::{self, Deserializer, Visitor};
@@ -25,7 +26,8 @@ impl<'de> Deserialize<'de> for Pattern {
             let last = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
             refusal(
                 Invalid::new(format!("{text:?} is not a regular expression: {last}"))
-                    .hint("write it in RE2 syntax, in single quotes so that YAML leaves backslashes alone"),
+                    .hint("write it in RE2 syntax, in single quotes so that YAML leaves backslashes alone")
+                    .code(codes::PATTERN),
             )
         })
     }
@@ -79,7 +81,9 @@ impl<'de> Deserialize<'de> for Size {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Size, E> {
-                Size::parse(text).ok_or_else(|| refusal(Invalid::new(format!("{text:?} is not a size")).hint("write it as 512KB or 10MB")))
+                Size::parse(text).ok_or_else(|| {
+                    refusal(Invalid::new(format!("{text:?} is not a size")).hint("write it as 512KB or 10MB").code(codes::WRONG_KIND))
+                })
             }
         }
         deserializer.deserialize_any(Text)

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use sage_common::codes;
 use sage_common::config::Span;
 use sage_common::desc::legal_name;
 use sage_common::error::Invalid;
@@ -232,7 +233,7 @@ impl PingConfig {
             for target in &group.targets {
                 if !names.insert(target.name()) {
                     let text = format!("group {number}: there are two targets with the name {:?}", target.name());
-                    return Err(Invalid::new(text).hint("write a `name:` of its own for each"));
+                    return Err(Invalid::new(text).hint("write a `name:` of its own for each").code(codes::TWICE));
                 }
             }
         }

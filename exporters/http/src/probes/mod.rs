@@ -25,6 +25,7 @@ use std::fmt;
 
 use futures_util::FutureExt as _;
 use sage_common::app::BoxFuture;
+use sage_common::codes;
 use sage_common::deadline::Deadline;
 use sage_common::error::Invalid;
 use sage_common::prober::Outcome;
@@ -116,9 +117,10 @@ impl<'de> Deserialize<'de> for Kind {
             let refused = if NOT_HERE.contains(&name.as_str()) {
                 Invalid::new(format!("`prober: {name}` is not supported by this version"))
                     .hint("remove the module, or keep it in a file of its own for blackbox_exporter")
+                    .code(codes::NOT_HERE)
             } else {
                 let known: Vec<_> = PROBERS.iter().map(|entry| entry.name).collect();
-                sage_common::config::unknown(&format!("unknown prober `{name}`"), &name, &known)
+                sage_common::config::unknown(&format!("unknown prober `{name}`"), &name, &known).code(codes::UNKNOWN_VALUE)
             };
             refusal(refused)
         })

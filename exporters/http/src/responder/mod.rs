@@ -79,15 +79,18 @@ fn tls(flags: &Flags) -> Result<Option<Arc<ServerConfig>>, Invalid> {
         let refused = |e| {
             Invalid::new(format!("{}: {e}", path.display()))
                 .hint(format!("the service user must be able to read it: ls -l {}", path.display()))
+                .code(codes::of_file(&e))
         };
         std::fs::read(path).map_err(refused)
     };
     if os::files::open_to_all(key) {
         let text = format!("--responder.key-file {}: every user of this machine can read or change the key", key.display());
-        return Err(Invalid::new(text).hint(format!("chmod 640 {}", key.display())));
+        return Err(Invalid::new(text).hint(format!("chmod 640 {}", key.display())).code(codes::SECRET_OPEN));
     }
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(cert)?).collect();
-    let bad = |what: &str, why: String| Invalid::new(format!("{what}: {why}")).hint("both are PEM files; `tls-init` makes a pair");
+    let bad = |what: &str, why: String| {
+        Invalid::new(format!("{what}: {why}")).hint("both are PEM files; `tls-init` makes a pair").code(codes::TLS_FILE)
+    };
     let chain = chain.map_err(|e| bad("--responder.cert-file", e.to_string()))?;
     let key = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|e| bad("--responder.key-file", e.to_string()))?;
     let made = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key);
@@ -118,13 +121,15 @@ impl Flags {
     pub async fn run(self) -> Result<(), Failure> {
         let token = self.token_file.clone().map(Secret::File);
         if let Some(token) = &token {
-            let read =
-                token.read().map_err(|e| Invalid { hint: e.hint.clone(), ..Invalid::new(format!("--responder.token-file: {e}")) })?;
+            let read = token
+                .read()
+                .map_err(|e| Invalid { hint: e.hint.clone(), ..Invalid::new(format!("--responder.token-file: {e}")).code(e.code()) })?;
             if read.len() < SHORTEST_TOKEN {
                 return Err(Invalid::new(format!(
                     "--responder.token-file: a token of fewer than {SHORTEST_TOKEN} characters can be guessed"
                 ))
                 .hint("openssl rand -hex 32 > FILE; chmod 640 FILE")
+                .code(codes::RANGE)
                 .into());
             }
         }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use sage_common::codes;
 use sage_common::config::Span;
 use sage_common::error::Invalid;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -36,7 +37,9 @@ impl<'de> Deserialize<'de> for Address {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         // The text may hold a password; the error does not repeat it.
-        Url::parse(&text).map(Self).map_err(|e| refusal(Invalid::new(format!("this is not a URL: {e}")).hint("write https://HOST/PATH")))
+        Url::parse(&text)
+            .map(Self)
+            .map_err(|e| refusal(Invalid::new(format!("this is not a URL: {e}")).hint("write https://HOST/PATH").code(codes::ADDRESS)))
     }
 }
 
@@ -210,7 +213,9 @@ impl ThroughputConfig {
         for target in &self.targets {
             target.validate().map_err(|e| e.within(format_args!("target {}", target.name)))?;
             if !names.insert(&target.name) {
-                return Err(Invalid::new(format!("there are two targets with the name {:?}", target.name)).hint("write another `name:`"));
+                return Err(Invalid::new(format!("there are two targets with the name {:?}", target.name))
+                    .hint("write another `name:`")
+                    .code(codes::TWICE));
             }
         }
         if names.len() > MAX_TARGETS {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sage_common::codes;
 use sage_common::collector::About;
 use sage_common::command::{Failure, Setup, say};
 use sage_common::deadline::Deadline;
@@ -49,11 +50,13 @@ pub async fn run(args: Args, setup: &Setup<Postgres>) -> Result<(), Failure> {
     let role = args.role.as_deref().unwrap_or(if args.maintain { MAINTAIN_ROLE } else { scraper });
     if args.maintain && role == scraper {
         let error = Invalid::new(format!("{role} is the role that scrapes; maintenance has one of its own"));
-        return Err(error.hint(format!("leave --role out, or write --role {MAINTAIN_ROLE}")).into());
+        return Err(error.hint(format!("leave --role out, or write --role {MAINTAIN_ROLE}")).code(codes::FLAG_VALUE).into());
     }
     let database = options.database.as_str();
     if role.is_empty() || format!("{role}{database}").contains(char::is_control) {
-        return Err(Invalid::new("the names of role and database must not be empty or hold control characters").into());
+        return Err(Invalid::new("the names of role and database must not be empty or hold control characters")
+            .code(codes::FLAG_VALUE)
+            .into());
     }
     if args.remove {
         say(&grants::remove(role, database, if args.maintain { " --maintain --remove" } else { " --remove" }));
@@ -65,7 +68,11 @@ pub async fn run(args: Args, setup: &Setup<Postgres>) -> Result<(), Failure> {
     }
     let server = match args.server_version {
         Some(major @ 13..=99) => Server::assumed(major * 10_000),
-        Some(other) => return Err(Invalid::new(format!("--server-version {other}: PostgreSQL 13 and later are known")).into()),
+        Some(other) => {
+            return Err(Invalid::new(format!("--server-version {other}: PostgreSQL 13 and later are known"))
+                .code(codes::FLAG_VALUE)
+                .into());
+        }
         None => match Deadline::after(LIMIT).run(ask(options)).await.unwrap_or_else(|_| Err(CollectError::timeout("ask the server"))) {
             Ok(server) => server,
             Err(error) => {

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use sage_common::codes;
 use sage_common::collector::Table as _;
 use sage_common::error::{ErrorKind, Invalid};
 use sage_common::os::files;
@@ -68,7 +69,8 @@ impl Queries {
         }
         if let Some(why) = files::changed_by_others(path) {
             return Err(Invalid::new(format!("{shown}: {why}; its queries would run with the rights of the monitoring role"))
-                .hint(format!("chown root {shown}; chmod go-w {shown}")));
+                .hint(format!("chown root {shown}; chmod go-w {shown}"))
+                .code(codes::SECRET_OPEN));
         }
         let text = std::fs::read_to_string(path).map_err(|e| unreadable(e.to_string()))?;
         let entries = file::read(&text, &shown.to_string(), owner)?;

@@ -5,6 +5,7 @@
 mod now;
 
 use clap::Subcommand;
+use sage_common::codes;
 use sage_common::collector::About;
 use sage_common::command::{Failure, OwnCommand, Setup, say};
 use sage_common::error::Invalid;
@@ -35,7 +36,9 @@ impl OwnCommand<RedisService> for Command {
             Self::Grants { user, target } => (user, target),
         };
         if user.is_empty() || user.contains(|c: char| c.is_whitespace() || c.is_control() || c == '"') {
-            return Err(Invalid::new("the name of a user must not be empty or hold blanks, quotes or control characters").into());
+            return Err(Invalid::new("the name of a user must not be empty or hold blanks, quotes or control characters")
+                .code(codes::FLAG_VALUE)
+                .into());
         }
         let entries = setup.modules.iter().flat_map(|module| &module.entries).filter(|entry| entry.enabled);
         let collectors: Vec<&About> = entries.map(|entry| entry.about).collect();

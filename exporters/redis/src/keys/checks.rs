@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use sage_common::codes;
 use sage_common::error::Invalid;
 use serde::{Deserialize, Serialize};
 
@@ -125,7 +126,8 @@ impl Checks {
             return Ok(());
         }
         Err(Invalid::new(format!("checks: batch_size must be from 1 to {LARGEST_BATCH}"))
-            .hint("the server does nothing else while it looks at a batch: 1000 takes it less than a millisecond"))
+            .hint("the server does nothing else while it looks at a batch: 1000 takes it less than a millisecond")
+            .code(codes::RANGE))
     }
 
     /// Whether this collector has something to do; true for all that do not look at keys.
@@ -165,8 +167,11 @@ impl TryFrom<String> for Named {
     type Error = Invalid;
 
     fn try_from(text: String) -> Result<Self, Invalid> {
-        let wrong =
-            |what: &str| Invalid::new(format!("{text:?}: {what}")).hint("write db3=user_count, and %3D for an equals sign in a name");
+        let wrong = |what: &str| {
+            Invalid::new(format!("{text:?}: {what}"))
+                .hint("write db3=user_count, and %3D for an equals sign in a name")
+                .code(codes::ADDRESS)
+        };
         let (db, key) = match text.trim().split_once('=') {
             Some((db, key)) => (db.trim(), key.trim()),
             None => ("0", text.trim()),

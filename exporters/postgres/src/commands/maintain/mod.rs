@@ -11,6 +11,7 @@ mod worker;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use sage_common::codes;
 use sage_common::command::{Failure, Setup};
 use sage_common::config::Span;
 use sage_common::error::{CollectError, ErrorKind, Invalid};
@@ -76,10 +77,13 @@ pub async fn run(task: Task, setup: &Setup<Postgres>) -> Result<(), Failure> {
     // Whichever target it scrapes: that role reads, and has no right to more.
     if setup.targets.iter().any(|(_, options)| options.user == args.role) {
         let error = Invalid::new(format!("--role {}: this is the role that scrapes; maintenance has one of its own", args.role));
-        return Err(error.hint("sage-postgres-exporter grants --maintain prints what makes it").into());
+        return Err(error.hint("sage-postgres-exporter grants --maintain prints what makes it").code(codes::FLAG_VALUE).into());
     }
     if args.cost_delay.0 > MOST_DELAY {
-        return Err(Invalid::new("--cost-delay: 100ms is the most that the server takes").into());
+        return Err(Invalid::new("--cost-delay: 100ms is the most that the server takes")
+            .hint("write --cost-delay 2ms")
+            .code(codes::FLAG_VALUE)
+            .into());
     }
     if let Some(until) = &args.until {
         time_of_day(until)?;
@@ -174,7 +178,9 @@ fn time_of_day(text: &str) -> Result<(), Invalid> {
     };
     match text.split_once(':') {
         Some((hours, minutes)) if number(hours, 24) && number(minutes, 60) => Ok(()),
-        _ => Err(Invalid::new(format!("--until {text:?} is not a time of day")).hint("write it as HH:MM, such as 05:00")),
+        _ => Err(Invalid::new(format!("--until {text:?} is not a time of day"))
+            .hint("write it as HH:MM, such as 05:00")
+            .code(codes::FLAG_VALUE)),
     }
 }
 
