@@ -3,6 +3,7 @@
 
 #![allow(clippy::print_stdout, reason = "the way in which a build script speaks to cargo")]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
@@ -13,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let release = env::var("PROFILE")? == "release";
     let mut packer =
         flate2::write::GzEncoder::new(fs::File::create(Path::new(&env::var("OUT_DIR")?).join("shipped.gz"))?, flate2::Compression::best());
-    let mut alerts = Vec::new();
+    let mut alerts = BTreeSet::new();
     for folder in ["alert-rules", "dashboards"] {
         if release {
             println!("cargo::rerun-if-changed={}", root.join(folder).display());
@@ -26,7 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 continue;
             }
             let text = fs::read_to_string(&path)?;
-            alerts.extend(text.lines().filter_map(|line| line.trim_start().strip_prefix("- alert: ")).map(str::to_owned));
+            alerts.extend(text.lines().filter_map(|line| line.trim_start().strip_prefix("- alert: ")).map(|alert| (alert.to_owned(), own)));
             pack(&mut packer, &format!("{folder}/{file}"), &text)?;
             if own {
                 // While others' rules are written this program need not be built again; a release is built from all of them.
@@ -36,9 +37,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let limits = "alert-rules/generated/thresholds.rules.yml";
     pack(&mut packer, limits, &fs::read_to_string(root.join(limits))?)?;
-    for alert in alerts {
+    // An alert may have several rules, and has one page.
+    for (alert, own) in alerts {
         let page = format!("alert-rules/runbooks/{alert}.md");
         if let Ok(text) = fs::read_to_string(root.join(&page)) {
+            if own {
+                println!("cargo::rerun-if-changed={}", root.join(&page).display());
+            }
             pack(&mut packer, &page, &text)?;
         }
     }
