@@ -120,7 +120,7 @@ fn listen(address: &str, wants: &[&str]) {
 fn unreadable(wants: &[&str]) {
     let folder = TempFolder::new("hints");
     let file = folder.write("c.yml", "{}\n");
-    fs::set_permissions(&file, Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o000)).unwrap();
     fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
     let mut command = process::command(if process::is_root() { "setpriv" } else { "env" }, Path::new("/"));
     if process::is_root() {

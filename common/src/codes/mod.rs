@@ -4,6 +4,7 @@
 mod table;
 
 use std::error::Error;
+use std::ops::Deref;
 use std::{fmt, io};
 
 use rustls::{AlertDescription as Alert, CertificateError as Certificate, Error as Tls};
@@ -12,8 +13,11 @@ use crate::error::{ErrorKind, Invalid};
 pub use table::*;
 
 /// One number.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Code {
+#[derive(Clone, Copy)]
+pub struct Code(&'static Row);
+
+/// What the table has of it.
+pub struct Row {
     /// `SG-` and four digits.
     pub id: &'static str,
     /// What it is.
@@ -25,6 +29,22 @@ pub struct Code {
     /// The products' own reasons that have this number.
     pub reasons: &'static [&'static str],
 }
+
+impl Deref for Code {
+    type Target = Row;
+
+    fn deref(&self) -> &Row {
+        self.0
+    }
+}
+
+impl PartialEq for Code {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Code {}
 
 impl fmt::Debug for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

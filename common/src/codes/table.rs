@@ -4,11 +4,11 @@
 //! Name, number, what it is, what to run or write where nobody knows better, what is usually behind it, and the reasons of
 //! products (labels of `sage_error` and `probe_error_info`) that have this number.
 
-use super::Code;
+use super::{Code, Row};
 
 macro_rules! codes {
     ($($name:ident $id:literal $title:literal => $hint:literal $help:literal [$($reason:literal),*];)*) => {
-        $(#[doc = $title] pub const $name: Code = Code { id: $id, title: $title, hint: $hint, help: $help, reasons: &[$($reason),*] };)*
+        $(#[doc = $title] pub const $name: Code = Code(&Row { id: $id, title: $title, hint: $hint, help: $help, reasons: &[$($reason),*] });)*
 
         /// All numbers, in their order.
         pub const ALL: &[Code] = &[$($name),*];
