@@ -22,7 +22,7 @@ use crate::codes;
 use crate::collector::About;
 use crate::command::Failure;
 use crate::commands::discover::{self, Traces};
-use crate::config::{self, Named};
+use crate::config::{self, Named, Placed};
 use crate::deadline::Deadline;
 use crate::desc::Info;
 use crate::error::{CollectError, HttpError, Invalid};
@@ -85,7 +85,7 @@ pub trait Prober: Sized + Send + Sync + 'static {
     }
 
     /// The modules of a configuration file.
-    fn modules(config: &Self::Config) -> &Named<Self::Module>;
+    fn modules(config: &Self::Config) -> &Named<Placed<Self::Module>>;
 
     /// True for an own command that tells its progress in the log.
     fn logs(command: &Self::Command) -> bool;
@@ -175,8 +175,9 @@ impl<P: Prober> ProbeApp<P> {
         };
         let mut modules = BTreeMap::new();
         for (name, module) in &P::modules(&config).0 {
-            P::validate(module).map_err(|e| e.within(format_args!("module {name}")))?;
-            modules.insert(name.clone(), Arc::new(module.clone()));
+            let refused = |e: Invalid| module.refused(common.config_file.as_deref(), e.within(format_args!("module {name}")));
+            P::validate(&module.value).map_err(refused)?;
+            modules.insert(name.clone(), Arc::new(module.value.clone()));
         }
         let work = Arc::new(P::Work::make(&config, before.map(|app| &*app.work))?);
         let (flags, offset) = (flags.clone(), common.timeout_offset.0);

@@ -200,7 +200,7 @@ fn the_password_is_sent_and_never_shown() {
     let folder = TempFolder::new("config");
     let password = folder.write_secret("password", CANARY);
     let config = format!(
-        "modules:\n  login:\n    prober: http\n    http: {{preferred_ip_protocol: ip4, basic_auth: {{username: prober, password_file: {}}}}}\n",
+        "modules:\n  login:\n    prober: http\n    allowed_targets: [127.0.0.1]\n    http: {{preferred_ip_protocol: ip4, basic_auth: {{username: prober, password_file: {}}}}}\n",
         password.display()
     );
     let file = format!("--config.file={}", folder.write("http.yml", &config).display());

@@ -39,11 +39,12 @@ fn a_log_in_a_page_behind_it_and_the_log_out() {
     let wrong = folder.write_secret("wrong", "something else");
     let module = |name: &str, file: &std::path::Path| {
         format!(
-            "  {name}:\n    prober: http\n    http:\n      preferred_ip_protocol: ip4\n      secrets: {{key: {}}}\n      steps:\n        \
+            "  {name}:\n    prober: http\n    allowed_targets: ['127.0.0.1:{}']\n    http:\n      preferred_ip_protocol: ip4\n      secrets: {{key: {}}}\n      steps:\n        \
              - {{name: login, url: /login, headers: {{X-Key: '${{key}}'}}, capture: {{next: {{json: next}}}}, \
              expect: {{json: [{{path: user, regexp: '^probe$'}}]}}}}\n        \
              - {{name: page, url: '${{next}}', expect: {{regexp: [seven]}}}}\n        \
              - {{name: logout, url: /logout, always: true}}\n",
+            server.address().port(),
             file.display()
         )
     };

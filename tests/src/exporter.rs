@@ -1,9 +1,9 @@
 //! The shipped exporter binaries, run as a service would run them: their own process, a clean environment, a free
 //! port; asked over HTTP and looked at in /proc.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output};
 use std::time::Duration;
 
@@ -74,6 +74,33 @@ impl Exporter {
             http::get(address, "/-/ready", &[], Duration::from_secs(1)).is_ok_and(|r| r.status == 200)
         });
         exporter
+    }
+
+    /// As [`Self::start`], with the file `hosts` in the place of /etc/hosts, by a mount namespace of its own. `None`, and a line past
+    /// the test runner, where the machine lets nobody make one, as in some containers.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    #[track_caller]
+    pub fn start_with_hosts(name: &str, hosts: &Path, args: &[&str]) -> Option<Self> {
+        const MOUNT: &str = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
+        let enter = ["--map-root-user", "--mount", "sh", "-c", MOUNT];
+        let folder = TempFolder::new(name);
+        let tried = process::command("/usr/bin/unshare", folder.path()).args(enter).arg(hosts).arg("true").output().expect("unshare");
+        if !tried.status.success() {
+            let why = String::from_utf8_lossy(&tried.stderr);
+            let _ = writeln!(io::stderr(), "SKIPPED: names with several addresses: no mount namespaces here: {why}");
+            return None;
+        }
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let mut command = process::command("/usr/bin/unshare", folder.path());
+        command.args(enter).arg(hosts).arg(binary(name)).arg(format!("--web.listen-address={address}")).args(args);
+        let process = Process::start(name, command, folder.path());
+        let mut exporter = Self { process, address, folder };
+        exporter.process.wait_ready(Duration::from_secs(10), || {
+            http::get(address, "/-/ready", &[], Duration::from_secs(1)).is_ok_and(|r| r.status == 200)
+        });
+        Some(exporter)
     }
 
     /// As [`Self::start`] without waiting, for what must not come up.

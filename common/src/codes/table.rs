@@ -253,6 +253,12 @@ codes! {
     TOO_BIG "SG-0352" "The packet is too big for the way"
         => "ping -M do -s SIZE HOST"
         "It may not be cut into fragments, and a network between takes smaller ones only." ["packet_too_big"];
+    NOT_ALLOWED "SG-0353" "The module may not be used for this target"
+        => "add the target to allowed_targets of the module, if it may see what the module sends"
+        "A module with credentials is used for the targets alone that it lists, since a request names the target." ["target_not_allowed"];
+    TOKEN "SG-0354" "The token endpoint gives no token"
+        => "curl -u CLIENT -d grant_type=client_credentials TOKEN_URL"
+        "Client, secret, scope or parameters are not right, or the endpoint cannot be reached." ["token_refused", "token_failed", "token_timeout"];
 
     FAILED "SG-0400" "A command did not succeed"
         => "run it again with --log.level=debug"

@@ -3,6 +3,7 @@
 //! A prober takes its targets from requests. It must not be the way to what only this machine may ask: link-local
 //! neighbours and the metadata services of clouds, which hand out credentials.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use sage_common::error::CollectError;
@@ -46,19 +47,45 @@ fn embedded(v6: Ipv6Addr) -> Option<Ipv4Addr> {
 /// # Errors
 /// `Resolve` when no address of the family is there, `forbidden` when the address is one we never ask.
 pub fn choose(host: &str, found: &[SocketAddr], preferred: IpProtocol, fallback: bool) -> Result<SocketAddr, CollectError> {
-    let wanted = |a: &&SocketAddr| a.ip().to_canonical().is_ipv4() == (preferred == IpProtocol::Ip4);
     let other = found.first().filter(|_| fallback);
-    let chosen = found.iter().find(wanted).or(other).copied().ok_or_else(|| {
-        let family = if preferred == IpProtocol::Ip4 { "IPv4" } else { "IPv6" };
-        Reason::NO_FAMILY
-            .error(format!("{host} has no {family} address"))
-            .hint("write `ip_protocol_fallback: true` to take the other family")
-    })?;
-    if is_forbidden(chosen.ip()) {
-        let text = format!("{host} is {}: link-local and metadata addresses are never probed", chosen.ip());
-        return Err(Reason::FORBIDDEN.error(text));
-    }
+    let chosen = found.iter().find(|a| is_of(a.ip(), preferred)).or(other).copied().ok_or_else(|| none_of(host, preferred))?;
+    permitted(host, chosen.ip())?;
     Ok(chosen)
+}
+
+/// All addresses that are asked: those of the preferred family, else the others, if the module falls back; with `both`
+/// the others come behind.
+///
+/// # Errors
+/// As `choose`; `forbidden` when one of them is an address that we never ask.
+pub fn several(host: &str, found: &[SocketAddr], preferred: IpProtocol, fallback: bool, both: bool) -> Result<Vec<IpAddr>, CollectError> {
+    let (mut wanted, other): (Vec<IpAddr>, Vec<IpAddr>) = found.iter().map(SocketAddr::ip).partition(|ip| is_of(*ip, preferred));
+    if fallback && (both || wanted.is_empty()) {
+        wanted.extend(other);
+    }
+    let mut seen = BTreeSet::new();
+    wanted.retain(|ip| seen.insert(*ip));
+    if wanted.is_empty() {
+        return Err(none_of(host, preferred));
+    }
+    wanted.iter().try_for_each(|ip| permitted(host, *ip))?;
+    Ok(wanted)
+}
+
+fn is_of(ip: IpAddr, family: IpProtocol) -> bool {
+    ip.to_canonical().is_ipv4() == (family == IpProtocol::Ip4)
+}
+
+fn none_of(host: &str, preferred: IpProtocol) -> CollectError {
+    let family = if preferred == IpProtocol::Ip4 { "IPv4" } else { "IPv6" };
+    Reason::NO_FAMILY.error(format!("{host} has no {family} address")).hint("write `ip_protocol_fallback: true` to take the other family")
+}
+
+fn permitted(host: &str, ip: IpAddr) -> Result<(), CollectError> {
+    if is_forbidden(ip) {
+        return Err(Reason::FORBIDDEN.error(format!("{host} is {ip}: link-local and metadata addresses are never probed")));
+    }
+    Ok(())
 }
 
 /// 4 or 6.
@@ -114,6 +141,25 @@ mod tests {
         assert_eq!((none.kind, none.context.as_str()), (ErrorKind::Resolve, "x has no IPv6 address"));
         let bad = choose("x", &["169.254.169.254:80".parse().unwrap()], IpProtocol::Ip4, true).unwrap_err();
         assert_eq!(Reason::of(&bad), Reason::FORBIDDEN);
+    }
+
+    #[test]
+    fn several_are_of_the_family_or_behind_it() {
+        let found = ["192.0.2.1:80", "[2001:db8::1]:80", "192.0.2.1:80", "192.0.2.2:80"].map(|a| a.parse::<SocketAddr>().unwrap());
+        let of = |preferred, fallback, both| {
+            let several = several("x", &found, preferred, fallback, both).unwrap();
+            several.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(of(IpProtocol::Ip4, true, false), "192.0.2.1 192.0.2.2");
+        assert_eq!(of(IpProtocol::Ip4, true, true), "192.0.2.1 192.0.2.2 2001:db8::1");
+        assert_eq!(of(IpProtocol::Ip4, false, true), "192.0.2.1 192.0.2.2");
+        assert_eq!(of(IpProtocol::Ip6, true, true), "2001:db8::1 192.0.2.1 192.0.2.2");
+        let four = &found[..1];
+        assert_eq!(super::several("x", four, IpProtocol::Ip6, true, false).unwrap().len(), 1);
+        assert_eq!(Reason::of(&super::several("x", four, IpProtocol::Ip6, false, true).unwrap_err()), Reason::NO_FAMILY);
+        let bad = ["192.0.2.1:80", "169.254.169.254:80"].map(|a| a.parse::<SocketAddr>().unwrap());
+        let refused = super::several("x", &bad, IpProtocol::Ip4, true, false).unwrap_err();
+        assert_eq!(Reason::of(&refused), Reason::FORBIDDEN);
     }
 
     #[test]

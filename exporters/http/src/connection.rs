@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use url::Host;
 
+use crate::allowed::Fence;
 use crate::config::types::IpProtocol;
 use crate::metrics::{CERT_AGE, DNS_LOOKUP, IP_ADDR_HASH, IP_PROTOCOL, PHASE, PROXY, TLS_CIPHER, TLS_VERIFY_OK, TLS_VERSION};
 use crate::reason::Reason;
@@ -24,6 +25,8 @@ use crate::{address, certificate, known};
 /// A part of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
+    /// A token is asked for.
+    Token,
     /// The resolver is asked.
     Resolve,
     /// The connection is made, to the proxy where there is one.
@@ -44,6 +47,7 @@ impl Phase {
     /// The label value.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Token => "token",
             Self::Resolve => "resolve",
             Self::Connect => "connect",
             Self::ProxyTls => "proxy_tls",
@@ -57,6 +61,7 @@ impl Phase {
     /// Why a probe failed whose time ran out in this phase.
     const fn timeout(self) -> (Reason, &'static str) {
         match self {
+            Self::Token => (Reason::TOKEN_TIMEOUT, "no token in time"),
             Self::Resolve => (Reason::DNS_TIMEOUT, "the resolver did not answer in time"),
             Self::Connect => (Reason::CONNECT_TIMEOUT, "the connection was not made in time"),
             Self::ProxyTls => (Reason::PROXY_TIMEOUT, "the TLS handshake with the proxy did not end in time"),
@@ -106,7 +111,9 @@ impl Clock {
 
 /// Where from and by which family to connect.
 #[derive(Clone, Copy, Debug)]
-pub struct Route {
+pub struct Route<'a> {
+    /// Who may be asked.
+    pub fence: Fence<'a>,
     /// The family that is taken where a name has both.
     pub preferred: IpProtocol,
     /// Whether the other one will do.
@@ -138,6 +145,8 @@ pub struct Seen {
     /// What the target's certificates are kept by; nothing is kept without it.
     pub known_as: Option<String>,
     address: Option<IpAddr>,
+    /// The address that is asked of a host, instead of one that the resolver tells.
+    pin: Option<(Host, IpAddr)>,
     tls: Option<Tls>,
 }
 
@@ -162,20 +171,27 @@ pub fn bare(host: &Host) -> String {
 /// Resolves the target, and begins the phase of connecting; what was seen of a connection before is forgotten.
 ///
 /// # Errors
-/// Those of the resolver; `forbidden` for addresses that are never asked.
-pub async fn locate(host: &Host, port: u16, route: Route, seen: &mut Seen) -> Result<SocketAddr, CollectError> {
+/// Those of the resolver; `forbidden` for addresses that are never asked, `target_not_allowed` for those that the module is
+/// not for.
+pub async fn locate(host: &Host, port: u16, route: Route<'_>, seen: &mut Seen) -> Result<SocketAddr, CollectError> {
     seen.reset();
-    let chosen = look_up(host, port, route, seen).await?;
+    route.fence.may_be(host, port)?;
+    let pinned = seen.pin.as_ref().filter(|(own, _)| own == host).map(|(_, ip)| SocketAddr::new(*ip, port));
+    let chosen = match pinned {
+        Some(pinned) => pinned,
+        None => look_up(host, port, route, seen).await?,
+    };
+    route.fence.is(host, port, chosen.ip())?;
     seen.address.get_or_insert(chosen.ip());
     seen.clock.enter(Phase::Connect);
     Ok(chosen)
 }
 
-/// The address of a host, be it the target or a proxy.
+/// The address of a host, be it the target or a proxy; who may be asked is not looked at.
 ///
 /// # Errors
-/// As `locate`.
-pub async fn look_up(host: &Host, port: u16, route: Route, seen: &mut Seen) -> Result<SocketAddr, CollectError> {
+/// Those of the resolver; `forbidden` for addresses that are never asked.
+pub async fn look_up(host: &Host, port: u16, route: Route<'_>, seen: &mut Seen) -> Result<SocketAddr, CollectError> {
     seen.clock.enter(Phase::Resolve);
     let name = bare(host);
     let found = dial::resolve(&name, port).await?;
@@ -185,8 +201,8 @@ pub async fn look_up(host: &Host, port: u16, route: Route, seen: &mut Seen) -> R
 /// Resolves and connects.
 ///
 /// # Errors
-/// Those of the resolver and the system; `forbidden` for addresses that are never asked.
-pub async fn open(host: &Host, port: u16, route: Route, seen: &mut Seen) -> Result<TcpStream, CollectError> {
+/// Those of `locate` and of the system.
+pub async fn open(host: &Host, port: u16, route: Route<'_>, seen: &mut Seen) -> Result<TcpStream, CollectError> {
     let chosen = locate(host, port, route, seen).await?;
     connect(chosen, route, seen).await
 }
@@ -195,7 +211,7 @@ pub async fn open(host: &Host, port: u16, route: Route, seen: &mut Seen) -> Resu
 ///
 /// # Errors
 /// Those of the system.
-pub async fn connect(chosen: SocketAddr, route: Route, seen: &mut Seen) -> Result<TcpStream, CollectError> {
+pub async fn connect(chosen: SocketAddr, route: Route<'_>, seen: &mut Seen) -> Result<TcpStream, CollectError> {
     seen.clock.enter(Phase::Connect);
     let stream = match route.source {
         Some(source) => dial::connect_from(source, chosen).await?,
@@ -249,6 +265,13 @@ const fn version_name(version: ProtocolVersion) -> &'static str {
 }
 
 impl Seen {
+    /// Asks this address of `host`, which the resolver told in that time.
+    pub fn pinned(host: Host, ip: IpAddr, resolve: Duration) -> Self {
+        let mut seen = Self { pin: Some((host, ip)), ..Self::default() };
+        seen.clock.spent.insert(Phase::Resolve, resolve);
+        seen
+    }
+
     /// Forgets what was seen of a connection before.
     pub fn reset(&mut self) {
         (self.connected, self.tls, self.http2) = (false, None, false);

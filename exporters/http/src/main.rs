@@ -2,6 +2,7 @@
 
 mod address;
 mod allowance;
+mod allowed;
 mod certificate;
 mod config;
 mod connection;
@@ -21,6 +22,7 @@ mod responder;
 #[cfg(test)]
 mod testing;
 mod throughput;
+mod token;
 mod work;
 
 use std::process::ExitCode;

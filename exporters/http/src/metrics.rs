@@ -7,11 +7,20 @@ sage_common::metrics! {
     DURATION: Gauge "probe_duration_seconds" [];
     /// 1 with the reason, from a closed set that the README lists, while the probe fails.
     ERROR_INFO: Gauge "probe_error_info" [reason];
-    /// Seconds spent in each phase that was reached: resolve, connect, proxy_connect (the proxy's answer to CONNECT),
+    /// Seconds spent in each phase that was reached: token (where one was asked for), resolve, connect, proxy_connect (the proxy's answer to CONNECT),
     /// proxy_tls, tls, first_byte (from the request to the answer's head), transfer; summed over redirects.
     PHASE: Gauge "probe_phase_duration_seconds" [phase];
     /// Time that the resolver took for the names of the target and of its redirects, in seconds.
     DNS_LOOKUP: Gauge "probe_dns_lookup_time_seconds" [];
+    /// Addresses of the target's name where the module has `addresses: any` or `all`: asked, and not_asked (behind the one that was well,
+    /// or more than sixteen).
+    ADDRESSES: Gauge "probe_addresses" [state];
+    /// 1 when the probe of this address of the target's name gave what the module wants, else 0; with `addresses: any` or `all`.
+    ADDRESS_SUCCESS: Gauge "probe_address_success" [address];
+    /// Time that the probe of this address took, without the resolver's, in seconds.
+    ADDRESS_DURATION: Gauge "probe_address_duration_seconds" [address];
+    /// 1 with the reason, from the set of probe_error_info, while the probe of this address fails.
+    ADDRESS_ERROR_INFO: Gauge "probe_address_error_info" [address, reason];
     /// Address family of the target: 4 or 6.
     IP_PROTOCOL: Gauge "probe_ip_protocol" [];
     /// The way to the target where its module has a proxy: who named the proxy (source: config, environment, or direct where

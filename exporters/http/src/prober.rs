@@ -5,7 +5,7 @@ use std::time::Duration;
 use sage_common::cli::CommonFlags;
 use sage_common::command::Failure;
 use sage_common::commands::discover::Traces;
-use sage_common::config::Named;
+use sage_common::config::{Named, Placed};
 use sage_common::deadline::Deadline;
 use sage_common::desc::Info;
 use sage_common::error::Invalid;
@@ -43,7 +43,7 @@ impl Prober for Http {
         discover::recognise(place).await
     }
 
-    fn modules(config: &FileConfig) -> &Named<ModuleConfig> {
+    fn modules(config: &FileConfig) -> &Named<Placed<ModuleConfig>> {
         &config.modules
     }
 

@@ -66,6 +66,7 @@ reasons! {
     DNS_TIMEOUT = "dns_timeout", ErrorKind::Timeout, "The resolver did not answer in time.";
     NO_FAMILY = "no_address_of_family", ErrorKind::Resolve, "The name has no address of the family that the module wants.";
     FORBIDDEN = "forbidden", coarse::FORBIDDEN, "The address is link-local or a metadata service: never asked.";
+    TARGET_NOT_ALLOWED = "target_not_allowed", coarse::FORBIDDEN, "The module has `allowed_targets`, and the target is not among them: not asked.";
     REFUSED = "refused", ErrorKind::Refused, "Nobody listens on the port, or a firewall says so.";
     UNREACHABLE = "unreachable", ErrorKind::Connect, "There is no way to the address: no route, or a router says no.";
     CONNECT_TIMEOUT = "connect_timeout", ErrorKind::Timeout, "The connection was not made in time: mostly a firewall that drops packets.";
@@ -110,6 +111,9 @@ reasons! {
     BUDGET = "budget", ErrorKind::Overloaded, "A throughput test: the daily budget of bytes is used up.";
     CAPTURE = "capture", coarse::REGEX, "A step found nothing to capture for the steps behind it.";
     AUTH = "auth", ErrorKind::Auth, "A secret of the module cannot be read or sent.";
+    TOKEN_REFUSED = "token_refused", ErrorKind::Auth, "The token endpoint gives us no token: client, secret, scope or parameters are not right.";
+    TOKEN_FAILED = "token_failed", ErrorKind::Auth, "The token endpoint cannot be reached, or its answer holds no token that can be sent.";
+    TOKEN_TIMEOUT = "token_timeout", ErrorKind::Timeout, "The token endpoint gave no token in time.";
     PERMISSION = "permission", ErrorKind::Permission, "The system does not let us, for instance by a local firewall.";
     TIMEOUT = "timeout", ErrorKind::Timeout, "No answer in time, and no phase to name.";
     INTERNAL = "internal", ErrorKind::Internal, "A file of the module cannot be read, or a fault of the exporter.";

@@ -168,12 +168,22 @@ impl Page {
 }
 
 /// Probes with a module as it stands in a file.
-pub async fn probe(module: &str, target: &str, time: Duration) -> Page {
-    let module: ModuleConfig = config::parse(module, "test.yml").unwrap();
+pub async fn probe(text: &str, target: &str, time: Duration) -> Page {
+    probe_by(&module(text), target, time).await
+}
+
+/// A module as it stands in a file.
+pub fn module(text: &str) -> ModuleConfig {
+    let module: ModuleConfig = config::parse(text, "test.yml").unwrap();
     module.validate().unwrap();
+    module
+}
+
+/// Probes with a module that keeps what it has from one probe to the next.
+pub async fn probe_by(module: &ModuleConfig, target: &str, time: Duration) -> Page {
     module.prober.accept(target).unwrap();
     let mut out = Sink::new(NO_LIMIT);
-    let ask = Ask { target, module: &module, deadline: Deadline::after(time), out: &mut out };
+    let ask = Ask { target, module, deadline: Deadline::after(time), out: &mut out };
     let outcome = module.prober.probe(ask).await;
     out.settle();
     let text = String::from_utf8(expo::write(&out, Format::Text)).unwrap();

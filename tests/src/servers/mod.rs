@@ -9,6 +9,7 @@ pub mod postgres;
 pub mod prometheus;
 pub mod redis;
 pub mod responder;
+pub mod token;
 pub mod unbound;
 pub mod web;
 

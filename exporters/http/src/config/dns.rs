@@ -232,6 +232,10 @@ impl Section for DnsConfig {
         self.tls_config.validate()
     }
 
+    fn credentials(&self) -> Option<String> {
+        self.tls_config.credentials()
+    }
+
     fn prefer_ip4(&mut self) {
         self.preferred_ip_protocol = IpProtocol::Ip4;
     }

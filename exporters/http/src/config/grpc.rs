@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::Section;
 use super::tls::TlsConfig;
 use super::types::IpProtocol;
+use crate::allowed::is_secret;
 
 /// How the grpc prober asks for the health of a service.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -71,6 +72,11 @@ impl Section for GrpcConfig {
             }
         }
         self.tls_config.validate()
+    }
+
+    fn credentials(&self) -> Option<String> {
+        let telling = self.metadata.keys().find(|name| is_secret(name)).map(|name| format!("metadata: {name}"));
+        telling.or_else(|| self.tls_config.credentials())
     }
 
     fn prefer_ip4(&mut self) {

@@ -72,6 +72,10 @@ impl Section for IcmpConfig {
         Ok(())
     }
 
+    fn credentials(&self) -> Option<String> {
+        None
+    }
+
     fn prefer_ip4(&mut self) {
         self.preferred_ip_protocol = IpProtocol::Ip4;
     }

@@ -21,6 +21,7 @@ use sage_common::config::Span;
 use sage_common::error::Invalid;
 use serde::{Deserialize, Serialize};
 
+use crate::allowed::{AllowedTargets, Fence};
 use crate::probes::Kind;
 
 /// Settings of one prober.
@@ -30,6 +31,9 @@ pub trait Section: Default {
     /// # Errors
     /// What is wrong and what to write instead.
     fn validate(&self) -> Result<(), Invalid>;
+
+    /// The key by which it shows targets a credential, if it does.
+    fn credentials(&self) -> Option<String>;
 
     /// Asks IPv4 first, as the modules do that there are without a file of settings: nobody asked for IPv6.
     fn prefer_ip4(&mut self);
@@ -44,6 +48,9 @@ macro_rules! sections {
         pub struct ModuleConfig {
             /// Which prober asks.
             pub prober: Kind,
+            /// Whom it may ask; one that shows credentials must say so.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub allowed_targets: Option<AllowedTargets>,
             /// Longest probe, whatever the scraper allows.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub timeout: Option<Span>,
@@ -62,7 +69,7 @@ macro_rules! sections {
         impl ModuleConfig {
             /// A module with all defaults, but IPv4 first.
             pub fn plain(name: &str) -> Option<Self> {
-                let mut module = Self { prober: Kind::find(name)?, timeout: None, $($name: None,)* $($refused: (),)* };
+                let mut module = Self { prober: Kind::find(name)?, allowed_targets: None, timeout: None, $($name: None,)* $($refused: (),)* };
                 $(
                     if name == stringify!($name) {
                         let mut settings = <$settings>::default();
@@ -76,6 +83,11 @@ macro_rules! sections {
             /// The sections that are given, each with what is wrong with it.
             fn given(&self) -> impl Iterator<Item = (&'static str, Result<(), Invalid>)> {
                 [$((stringify!($name), self.$name.as_ref().map(Section::validate)),)*].into_iter().filter_map(|(n, v)| Some((n, v?)))
+            }
+
+            /// The key by which it shows targets a credential, if it does.
+            fn credentials(&self) -> Option<String> {
+                [$(self.$name.as_ref().and_then(Section::credentials),)*].into_iter().flatten().next()
             }
         }
     };
@@ -113,11 +125,27 @@ impl ModuleConfig {
                 .code(codes::CONFLICT));
         }
         self.given().try_for_each(|(_, wrong)| wrong)?;
+        self.validate_targets()?;
         // What is left out must be fine too: dns has a key that must be there.
         match self.given().next() {
             None => Self::plain(name).map_or(Ok(()), |module| module.given().try_for_each(|(_, wrong)| wrong)),
             Some(_) => Ok(()),
         }
+    }
+
+    fn validate_targets(&self) -> Result<(), Invalid> {
+        const LINES: &str =
+            "write `allowed_targets: [www.example.com, .example.org, 10.0.0.0/8]` beside `prober:`, with those who may see it";
+        match (&self.allowed_targets, self.credentials()) {
+            (None, Some(key)) => Err(Invalid::new(format!("{key} would be shown to whatever target a request names")).hint(LINES)),
+            (Some(list), _) if list.is_empty() => Err(Invalid::new("allowed_targets: nobody is allowed").hint(LINES)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Who may be asked.
+    pub const fn fence(&self) -> Fence<'_> {
+        Fence::new(self.allowed_targets.as_ref(), false)
     }
 }
 

@@ -27,12 +27,14 @@ macro_rules! refused {
 
 refused! { NOT_HERE:
     websocket: "the websocket prober is not supported by this version" => "remove the module, or keep it in a file of its own for blackbox_exporter";
-    oauth2: "OAuth 2 is not supported by this version" => "write `authorization: {credentials_file: /path/to/file}` and have the token renewed there";
     fail_if_body_json_matches_cel: "CEL is not supported by this version" => "write `fail_if_body_json_matches: [{path: a.b, regexp: x}]`";
     fail_if_body_json_not_matches_cel: "CEL is not supported by this version" => "write `fail_if_body_json_not_matches: [{path: a.b, regexp: x}]`";
+    client_certificate_key: "tokens by a signed JWT are not supported by this version" => "write `client_secret_file: /path/to/file`";
+    client_certificate_key_file: "tokens by a signed JWT are not supported by this version" => "write `client_secret_file: /path/to/file`";
 }
 
 refused! { SECRET_IN_FILE:
+    client_secret: "a secret does not stand in this file" => "write `client_secret_file: /path/to/file` and put it there";
     secrets: "a secret does not stand in this file" => "write `files: [/path/to/file]` and put it there";
     password: "a secret does not stand in this file" => "write `password_file: /path/to/file` and put it there";
     bearer_token: "a secret does not stand in this file" => "write `bearer_token_file: /path/to/file` and put it there";

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Section;
 use super::dialogue::{Protocol, Script, StartTls, Step};
 use super::tls::TlsConfig;
-use super::types::IpProtocol;
+use super::types::{Addresses, IpProtocol};
 
 /// How the tcp prober asks.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -18,6 +18,8 @@ pub struct TcpConfig {
     pub preferred_ip_protocol: IpProtocol,
     /// Whether the other family will do.
     pub ip_protocol_fallback: bool,
+    /// Which addresses of a name are probed.
+    pub addresses: Addresses,
     /// Address of this machine to connect from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_ip_address: Option<IpAddr>,
@@ -40,6 +42,7 @@ impl Default for TcpConfig {
         Self {
             preferred_ip_protocol: IpProtocol::default(),
             ip_protocol_fallback: true,
+            addresses: Addresses::default(),
             source_ip_address: None,
             query_response: Vec::new(),
             tls: false,
@@ -61,6 +64,10 @@ impl Section for TcpConfig {
     fn validate(&self) -> Result<(), Invalid> {
         self.script().validate()?;
         self.tls_config.validate()
+    }
+
+    fn credentials(&self) -> Option<String> {
+        self.tls_config.credentials()
     }
 
     fn prefer_ip4(&mut self) {

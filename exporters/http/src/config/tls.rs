@@ -77,6 +77,11 @@ impl TlsConfig {
         Ok(())
     }
 
+    /// The key by which targets see who we are.
+    pub fn credentials(&self) -> Option<String> {
+        self.cert_file.as_ref().map(|_| "tls_config: the certificate of `cert_file`".to_owned())
+    }
+
     fn versions(&self) -> Vec<&'static SupportedProtocolVersion> {
         [(TlsVersion::Tls13, &rustls::version::TLS13), (TlsVersion::Tls12, &rustls::version::TLS12)]
             .into_iter()

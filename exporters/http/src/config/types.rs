@@ -107,6 +107,19 @@ pub enum IpProtocol {
     Ip6,
 }
 
+/// Which addresses of a name are probed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Addresses {
+    /// One, by the family that the module prefers.
+    #[default]
+    First,
+    /// One after the other, until one is well.
+    Any,
+    /// Each of that family; all must be well.
+    All,
+}
+
 /// A refusal as an error of serde; loading shows its hint as a hint.
 pub fn refusal<E: de::Error>(refusal: Invalid) -> E {
     E::custom(one_line(&refusal))

@@ -43,5 +43,9 @@ impl Section for UnixConfig {
         self.tls_config.validate()
     }
 
+    fn credentials(&self) -> Option<String> {
+        self.tls_config.credentials()
+    }
+
     fn prefer_ip4(&mut self) {}
 }

@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::join;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
-use hyper::header::{CONTENT_LENGTH, HeaderMap, LAST_MODIFIED};
+use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, LAST_MODIFIED};
 use hyper::{Response, Version};
 use hyper_util::rt::TokioIo;
 use sage_common::error::CollectError;
@@ -20,6 +20,7 @@ use super::request::{self, Dress};
 use super::tasks::Tasks;
 use crate::config::http::HttpConfig;
 use crate::connection::Phase;
+use crate::token;
 
 /// What is known from an answer's head.
 #[derive(Debug)]
@@ -61,9 +62,9 @@ impl Head {
 }
 
 /// How an exchange ended.
-pub enum Ended {
+pub enum Ended<'a> {
     /// The answer sends us on.
-    Elsewhere(Box<Hop>),
+    Elsewhere(Box<Hop<'a>>),
     /// The last answer, with its body.
     Here(Body),
 }
@@ -77,15 +78,43 @@ pub struct How {
     pub looks: bool,
 }
 
-/// Asks at one hop.
+/// Asks at one hop, with a token where the module wants one; with another one if a kept one is not taken.
 ///
 /// # Errors
 /// The reason why there is no whole answer.
-pub async fn ask(hop: &Hop, http: &HttpConfig, how: How, facts: &mut Facts) -> Result<Ended, CollectError> {
+pub async fn ask<'a>(hop: &Hop<'a>, http: &HttpConfig, how: How, facts: &mut Facts) -> Result<Ended<'a>, CollectError> {
+    let Some(oauth) = http.oauth2.as_ref().filter(|_| hop.home) else {
+        return once(hop, http, None, how, facts).await;
+    };
+    // Who may not see the token is no reason to ask for one.
+    let (host, port) = hop.place()?;
+    hop.fence.by(hop.is_tls()).may_be(&host, port)?;
+    let first = token::get(oauth, http, &mut facts.seen).await?;
+    let ended = once(hop, http, Some(first.value.clone()), how, facts).await?;
+    let unwanted = matches!(ended, Ended::Here(_)) && facts.head.as_ref().is_some_and(|head| head.status == 401);
+    if !(unwanted && first.kept) {
+        return Ok(ended);
+    }
+    oauth.store.forget(&first);
+    let second = token::get(oauth, http, &mut facts.seen).await?;
+    once(hop, http, Some(second.value), how, facts).await
+}
+
+/// Makes one request.
+///
+/// # Errors
+/// The reason why there is no whole answer.
+pub async fn once<'a>(
+    hop: &Hop<'a>,
+    http: &HttpConfig,
+    token: Option<HeaderValue>,
+    how: How,
+    facts: &mut Facts,
+) -> Result<Ended<'a>, CollectError> {
     let line = line::connect(hop, http, &mut facts.seen).await?;
     let (by_proxy, two) = (line.proxy.is_some(), facts.seen.http2);
     let jar = facts.jar.as_ref().and_then(|jar| jar.header(&hop.url));
-    let request = request::build(hop, http, Dress { proxy: line.proxy, two, cookies: jar })?;
+    let request = request::build(hop, http, Dress { proxy: line.proxy, token, two, cookies: jar })?;
     facts.seen.clock.enter(Phase::Processing);
     let io = TokioIo::new(line.stream);
     let ended = if two {
@@ -110,14 +139,14 @@ pub async fn ask(hop: &Hop, http: &HttpConfig, how: How, facts: &mut Facts) -> R
     ended
 }
 
-async fn take(
+async fn take<'a>(
     answer: Response<Incoming>,
-    hop: &Hop,
+    hop: &Hop<'a>,
     http: &HttpConfig,
     how: How,
     by_proxy: bool,
     facts: &mut Facts,
-) -> Result<Ended, CollectError> {
+) -> Result<Ended<'a>, CollectError> {
     facts.seen.clock.enter(Phase::Transfer);
     facts.head = Some(Head::of(&answer, hop.is_tls(), by_proxy));
     facts.answered = true;

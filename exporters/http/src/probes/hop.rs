@@ -9,11 +9,12 @@ use hyper::{Method, Response};
 use sage_common::error::CollectError;
 use url::{Host, Url};
 
+use crate::allowed::Fence;
 use crate::reason::Reason;
 
 /// One request of a probe.
 #[derive(Clone, Debug)]
-pub struct Hop {
+pub struct Hop<'a> {
     /// Where to; http or https with a host, never with a user.
     pub url: Url,
     /// Request method.
@@ -24,6 +25,8 @@ pub struct Hop {
     pub headers: HeaderMap,
     /// Whether this is still the host that the target names.
     pub home: bool,
+    /// Who may be asked while at home; elsewhere there is nothing that others must not see.
+    pub fence: Fence<'a>,
 }
 
 /// Reads a target; without a scheme it is http.
@@ -55,18 +58,19 @@ pub fn accept(target: &str) -> Result<(), String> {
     parse(target).map(drop)
 }
 
-impl Hop {
+impl<'a> Hop<'a> {
     /// The target itself.
     ///
     /// # Errors
     /// `Internal` for a target that `accept` refuses.
-    pub fn first(target: &str, method: Method, body: Bytes) -> Result<Self, CollectError> {
+    pub fn first(target: &str, method: Method, body: Bytes, fence: Fence<'a>) -> Result<Self, CollectError> {
         Ok(Self {
             url: parse(target).map_err(|text| CollectError::new(sage_common::error::ErrorKind::Internal, text))?,
             method,
             body,
             headers: HeaderMap::new(),
             home: true,
+            fence,
         })
     }
 
@@ -105,7 +109,8 @@ impl Hop {
         if url.set_username("").is_err() || url.set_password(None).is_err() {
             return Err(refuse("the Location header names no host"));
         }
-        let home = self.home && stays_home(&self.url, &url);
+        let home = self.home && stays_home(&self.url, &url) && self.admits(&url);
+        let fence = if home { self.fence } else { Fence::OPEN };
         let repeats = matches!(status, 307 | 308);
         if repeats && !home && !self.body.is_empty() {
             return Err(refuse("another host would get the request body"));
@@ -116,7 +121,13 @@ impl Hop {
         if body.is_empty() {
             headers.remove(CONTENT_TYPE);
         }
-        Ok(Some(Self { url, method, body, headers, home }))
+        Ok(Some(Self { url, method, body, headers, home, fence }))
+    }
+
+    /// Whether the module may be used for `url`, as far as can be told by its host.
+    fn admits(&self, url: &Url) -> bool {
+        let place = url.host().map(|host| host.to_owned()).zip(url.port_or_known_default());
+        place.is_some_and(|(host, port)| self.fence.by(url.scheme() == "https").may_be(&host, port).is_ok())
     }
 
     /// The URL without its query, which may hold a token.
@@ -141,8 +152,8 @@ mod tests {
         Response::builder().status(status).header(LOCATION, location).body(()).unwrap()
     }
 
-    fn hop(url: &str, method: Method, body: &'static str) -> Hop {
-        Hop::first(url, method, Bytes::from_static(body.as_bytes())).unwrap()
+    fn hop(url: &str, method: Method, body: &'static str) -> Hop<'static> {
+        Hop::first(url, method, Bytes::from_static(body.as_bytes()), Fence::OPEN).unwrap()
     }
 
     #[test]
@@ -165,7 +176,9 @@ mod tests {
 
     #[test]
     fn credentials_stay_home() {
-        let next = |from: &Hop, to: &str| from.next(&answer(302, to)).unwrap().unwrap();
+        fn next<'a>(from: &Hop<'a>, to: &str) -> Hop<'a> {
+            from.next(&answer(302, to)).unwrap().unwrap()
+        }
         let plain = hop("http://a.example/x", Method::GET, "");
         assert!(next(&plain, "/y").home && next(&plain, "https://a.example/").home);
         let away = next(&plain, "http://b.example/");

@@ -2,16 +2,22 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use hyper::Method;
+use sage_common::deadline::Deadline;
 use sage_common::error::CollectError;
 use sage_common::prober::Outcome;
 use sage_common::put;
 use sage_common::sink::Sink;
 
+use super::addresses::{self, Many, Start};
 use super::cookies::Jar;
 use super::exchange::{self, Ended, Head, How};
 use super::hop::Hop;
 use super::judge::judge;
-use super::{Ask, request, steps};
+use super::{Ask, line, request, steps};
+use crate::allowed::Fence;
 use crate::config::http::HttpConfig;
 use crate::connection::{Phase, Seen};
 use crate::known;
@@ -57,27 +63,30 @@ pub struct Facts {
 pub async fn probe(ask: Ask<'_>) -> Outcome {
     let default = HttpConfig::default();
     let http = ask.module.http.as_ref().unwrap_or(&default);
-    let mut facts = Facts::default();
-    facts.seen.known_as = Some(format!("{} {:?}", ask.target, http.tls_config.server_name));
-    let ended = if http.steps.is_empty() {
-        let ended = ask.deadline.run(one(ask.target, http, &mut facts)).await;
-        ended.unwrap_or_else(|_| Err(facts.seen.clock.timeout()))
-    } else {
-        steps::run(ask.target, http, ask.deadline, &mut facts).await
-    };
-    facts.seen.clock.stop();
-    if ended.is_ok()
-        && facts.head.as_ref().is_some_and(|head| !head.tls)
-        && let Some(name) = &facts.seen.known_as
-    {
-        known::forget(name);
-    }
-    facts.write(ask.out);
-    Outcome { answered: facts.answered || facts.seen.showed_certificate(), success: ended.is_ok(), error: ended.err() }
+    let (target, fence) = (ask.target, ask.module.fence());
+    let place = Hop::first(target, Method::GET, Bytes::new(), fence).and_then(|hop| Ok((hop.place()?, hop.is_tls()))).ok();
+    let tls = place.as_ref().is_some_and(|(_, tls)| *tls);
+    let many = Many { which: http.addresses, route: line::route(http, fence.by(tls)), place: place.map(|(place, _)| place) };
+    addresses::probe(many, ask.deadline, ask.out, |start, deadline| run(target, http, fence, start, deadline).boxed()).await
 }
 
-async fn one(target: &str, http: &HttpConfig, facts: &mut Facts) -> Result<(), CollectError> {
-    let hop = Hop::first(target, request::method(http), request::body(http)?)?;
+async fn run(target: &str, http: &HttpConfig, fence: Fence<'_>, start: Start, deadline: Deadline) -> addresses::Ended<Facts> {
+    let mut facts = Facts { seen: start.seen, ..Facts::default() };
+    facts.seen.known_as = Some(format!("{target} {:?}", http.tls_config.server_name));
+    let ended = match start.ready {
+        Err(error) => Err(error),
+        Ok(()) if http.steps.is_empty() => {
+            let ended = deadline.run(one(target, http, fence, &mut facts)).await;
+            ended.unwrap_or_else(|_| Err(facts.seen.clock.timeout()))
+        }
+        Ok(()) => steps::run(target, http, fence, deadline, &mut facts).await,
+    };
+    facts.seen.clock.stop();
+    (facts, ended)
+}
+
+async fn one(target: &str, http: &HttpConfig, fence: Fence<'_>, facts: &mut Facts) -> Result<(), CollectError> {
+    let hop = Hop::first(target, request::method(http), request::body(http)?, fence)?;
     let rules = [http.fail_if_body_matches_regexp.len(), http.fail_if_body_not_matches_regexp.len()];
     let json = http.fail_if_body_json_matches.len() + http.fail_if_body_json_not_matches.len();
     let looks = json + rules.into_iter().sum::<usize>() > 0;
@@ -89,7 +98,7 @@ async fn one(target: &str, http: &HttpConfig, facts: &mut Facts) -> Result<(), C
 ///
 /// # Errors
 /// The reason why there is none.
-pub async fn follow(mut hop: Hop, http: &HttpConfig, how: How, facts: &mut Facts) -> Result<Vec<u8>, CollectError> {
+pub async fn follow(mut hop: Hop<'_>, http: &HttpConfig, how: How, facts: &mut Facts) -> Result<Vec<u8>, CollectError> {
     let mut redirects = 0;
     loop {
         match exchange::ask(&hop, http, how, facts).await? {
@@ -107,8 +116,18 @@ pub async fn follow(mut hop: Hop, http: &HttpConfig, how: How, facts: &mut Facts
     }
 }
 
-impl Facts {
-    fn write(&self, out: &mut Sink) {
+impl addresses::Facts for Facts {
+    fn answered(&self) -> bool {
+        self.answered || self.seen.showed_certificate()
+    }
+
+    fn write(&self, ended: &Result<(), CollectError>, out: &mut Sink) {
+        if ended.is_ok()
+            && self.head.as_ref().is_some_and(|head| !head.tls)
+            && let Some(name) = &self.seen.known_as
+        {
+            known::forget(name);
+        }
         self.seen.write(out);
         steps::write(&self.steps, out);
         put!(out, FAILED_DUE_TO_REGEX {} = self.failed_by_regex);

@@ -14,6 +14,7 @@ use url::Host;
 
 use super::Ask;
 use crate::address;
+use crate::allowed::Fence;
 use crate::config::icmp::IcmpConfig;
 use crate::connection::bare;
 use crate::metrics::{DNS_LOOKUP, ICMP_DURATION, ICMP_HOP_LIMIT, IP_ADDR_HASH, IP_PROTOCOL};
@@ -68,7 +69,7 @@ pub async fn probe(ask: Ask<'_>) -> Outcome {
     let default = IcmpConfig::default();
     let config = ask.module.icmp.as_ref().unwrap_or(&default);
     let mut facts = Facts::default();
-    let ended = ask.deadline.run(talk(ask.target, config, &mut facts)).await;
+    let ended = ask.deadline.run(talk(ask.target, config, ask.module.fence(), &mut facts)).await;
     let ended = ended.unwrap_or_else(|_| {
         Err(match facts.running {
             Some((0, _)) => Reason::DNS_TIMEOUT.error("the resolver did not answer in time"),
@@ -86,13 +87,20 @@ pub async fn probe(ask: Ask<'_>) -> Outcome {
     Outcome { answered: ended.is_ok(), success: ended.is_ok(), error: ended.err() }
 }
 
-async fn talk(target: &str, config: &IcmpConfig, facts: &mut Facts) -> Result<(), CollectError> {
+async fn talk(target: &str, config: &IcmpConfig, fence: Fence<'_>, facts: &mut Facts) -> Result<(), CollectError> {
     /// Identifiers of our raw sockets: each its own, so that probes at the same time do not meet.
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let host = host(target).ok_or_else(|| CollectError::new(ErrorKind::Internal, "the target is not a host"))?;
+    let named = match host.parse::<IpAddr>() {
+        Ok(IpAddr::V4(ip)) => Host::Ipv4(ip),
+        Ok(IpAddr::V6(ip)) => Host::Ipv6(ip),
+        Err(_) => Host::Domain(host.clone()),
+    };
+    fence.may_be(&named, 0)?;
     facts.enter(0);
     let found = dial::resolve(&host, 0).await?;
     let to = address::choose(&host, &found, config.preferred_ip_protocol, config.ip_protocol_fallback)?.ip().to_canonical();
+    fence.is(&named, 0, to)?;
     facts.address = Some(to);
     facts.enter(1);
     let ident = (std::process::id() as u16).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));

@@ -20,6 +20,7 @@ use url::Host;
 
 use super::hop::Hop;
 use super::request;
+use crate::allowed::Fence;
 use crate::config::http::HttpConfig;
 use crate::connection::{self, Phase, Route, Secure, Seen, Stream};
 use crate::proxy::{self, Proxy, User};
@@ -37,12 +38,12 @@ pub struct Line {
 ///
 /// # Errors
 /// The reason why there is no line.
-pub async fn connect(hop: &Hop, http: &HttpConfig, seen: &mut Seen) -> Result<Line, CollectError> {
+pub async fn connect(hop: &Hop<'_>, http: &HttpConfig, seen: &mut Seen) -> Result<Line, CollectError> {
     let (host, port) = hop.place()?;
     // Files are read before the clock runs and before the target waits for us.
     let secure = hop.is_tls().then(|| secure(hop, http, connection::bare(&host))).transpose()?;
     let proxy = proxy::choose(http, &hop.url, environment)?;
-    let route = Route { preferred: http.preferred_ip_protocol, fallback: http.ip_protocol_fallback, source: http.source_ip_address };
+    let route = route(http, hop.fence.by(hop.is_tls()));
     let Some(proxy) = proxy else {
         if http.proxy_url.is_some() || http.proxy_from_environment {
             seen.proxy = Some(("direct", "none".to_owned()));
@@ -59,6 +60,11 @@ pub async fn connect(hop: &Hop, http: &HttpConfig, seen: &mut Seen) -> Result<Li
     Ok(Line { stream: secure.start(stream, seen).await?, proxy: None })
 }
 
+/// The way to a target.
+pub const fn route<'a>(http: &HttpConfig, fence: Fence<'a>) -> Route<'a> {
+    Route { fence, preferred: http.preferred_ip_protocol, fallback: http.ip_protocol_fallback, source: http.source_ip_address }
+}
+
 fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
@@ -71,7 +77,7 @@ async fn finish(secure: Option<Secure>, stream: impl Stream + 'static, seen: &mu
 }
 
 /// What the proxy is asked for: the address that we found, or the name.
-async fn place(host: &Host, port: u16, http: &HttpConfig, route: Route, seen: &mut Seen) -> Result<String, CollectError> {
+async fn place(host: &Host, port: u16, http: &HttpConfig, route: Route<'_>, seen: &mut Seen) -> Result<String, CollectError> {
     let literal = match host {
         Host::Domain(_) => None,
         Host::Ipv4(ip) => Some(SocketAddr::from((*ip, port))),
@@ -81,11 +87,12 @@ async fn place(host: &Host, port: u16, http: &HttpConfig, route: Route, seen: &m
         return connection::locate(host, port, route, seen).await.map(|address| address.to_string());
     }
     seen.reset();
+    route.fence.is_named(host, port)?;
     Ok(format!("{host}:{port}"))
 }
 
 /// Connects to the proxy, and begins TLS with it where its URL says so.
-async fn reach(proxy: &Proxy, http: &HttpConfig, route: Route, seen: &mut Seen) -> Result<Box<dyn Stream>, CollectError> {
+async fn reach(proxy: &Proxy, http: &HttpConfig, route: Route<'_>, seen: &mut Seen) -> Result<Box<dyn Stream>, CollectError> {
     let (Some(host), Some(port)) = (proxy.url.host(), proxy.url.port_or_known_default()) else {
         return Err(Reason::PROXY_FAILED.error("the proxy's address names no host"));
     };
@@ -167,7 +174,7 @@ fn ask_for(place: &str, credential: Option<HeaderValue>, http: &HttpConfig) -> R
     Ok(request)
 }
 
-fn secure(hop: &Hop, http: &HttpConfig, host: String) -> Result<Secure, CollectError> {
+fn secure(hop: &Hop<'_>, http: &HttpConfig, host: String) -> Result<Secure, CollectError> {
     let shown = Arc::new(Shown::default());
     let protocols: &[&str] = if http.enable_http2 == Some(false) { &["http/1.1"] } else { &["h2", "http/1.1"] };
     let config = http.tls_config.client(protocols, hop.home, &shown)?;

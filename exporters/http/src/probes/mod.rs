@@ -1,18 +1,19 @@
 //! The probers, one line each, and why a probe can fail.
 
+mod addresses;
 mod body;
 mod cookies;
 mod dialogue;
 mod dns;
-mod exchange;
+pub mod exchange;
 mod grpc;
 pub mod hop;
-mod http;
+pub mod http;
 pub mod icmp;
 mod judge;
 pub mod line;
 pub mod protocol;
-mod request;
+pub mod request;
 mod starttls;
 mod steps;
 mod tasks;

@@ -54,6 +54,8 @@ pub fn configured_host(http: &HttpConfig) -> Option<&str> {
 pub struct Dress {
     /// Where it goes to a proxy: who we are to it.
     pub proxy: Option<Option<HeaderValue>>,
+    /// The credential that was asked for, where it is not one of the module's own.
+    pub token: Option<HeaderValue>,
     /// Whether it goes by HTTP/2.
     pub two: bool,
     /// The cookies that the host gave us.
@@ -64,7 +66,7 @@ pub struct Dress {
 ///
 /// # Errors
 /// `Auth` when a secret cannot be read or sent.
-pub fn build(hop: &Hop, http: &HttpConfig, dress: Dress) -> Result<Request<Full<Bytes>>, CollectError> {
+pub fn build(hop: &Hop<'_>, http: &HttpConfig, dress: Dress) -> Result<Request<Full<Bytes>>, CollectError> {
     let unfit = |what: &str| CollectError::new(ErrorKind::Internal, format!("{what} cannot be sent"));
     // A proxy is told the whole URL, a server what it is asked for.
     let from = if dress.proxy.is_some() { Position::BeforeScheme } else { Position::BeforePath };
@@ -92,10 +94,9 @@ pub fn build(hop: &Hop, http: &HttpConfig, dress: Dress) -> Result<Request<Full<
     if let Some(user) = dress.proxy.flatten() {
         headers.insert(PROXY_AUTHORIZATION, user);
     }
-    if hop.home
-        && let Some(value) = credential(http)?
-    {
-        headers.insert(AUTHORIZATION, value);
+    if hop.home {
+        let token = dress.token.map_or_else(|| credential(http), |token| Ok(Some(token)))?;
+        headers.extend(token.map(|value| (AUTHORIZATION, value)));
     }
     if dress.two {
         // HTTP/2 has the host in the URL, and no connection of its own to close.
@@ -113,7 +114,7 @@ fn authority(url: &Url) -> String {
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-fn configured(hop: &Hop, http: &HttpConfig, headers: &mut HeaderMap) -> Result<(), CollectError> {
+fn configured(hop: &Hop<'_>, http: &HttpConfig, headers: &mut HeaderMap) -> Result<(), CollectError> {
     for (name, value) in &http.headers {
         // Both were checked when the configuration was loaded.
         let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) else {

@@ -22,6 +22,7 @@ use super::exchange::How;
 use super::hop::Hop;
 use super::http::{Facts, follow};
 use super::judge;
+use crate::allowed::Fence;
 use crate::config::http::HttpConfig;
 use crate::config::http::steps::{Capture, Step, Template};
 use crate::metrics::{STEP_DURATION, STEP_ERROR_INFO, STEP_SUCCESS};
@@ -45,7 +46,7 @@ const LONGEST_CAPTURE: usize = 16 << 10;
 ///
 /// # Errors
 /// That of the first step that failed.
-pub async fn run(target: &str, http: &HttpConfig, deadline: Deadline, facts: &mut Facts) -> Result<(), CollectError> {
+pub async fn run(target: &str, http: &HttpConfig, fence: Fence<'_>, deadline: Deadline, facts: &mut Facts) -> Result<(), CollectError> {
     let mut values = Values::new();
     for (name, file) in &http.secrets {
         values.insert(name.clone(), Secret::File(file.clone()).read()?);
@@ -59,7 +60,7 @@ pub async fn run(target: &str, http: &HttpConfig, deadline: Deadline, facts: &mu
         }
         let limit = if step.always { deadline } else { deadline.sooner(spare) };
         let started = Instant::now();
-        let ended = limit.run(one(target, http, step, &mut values, facts)).await;
+        let ended = limit.run(one((target, fence), http, step, &mut values, facts)).await;
         let ended = ended.unwrap_or_else(|_| Err(facts.seen.clock.timeout()));
         facts.seen.clock.stop();
         let reason = ended.as_ref().err().map(Reason::of);
@@ -72,9 +73,12 @@ pub async fn run(target: &str, http: &HttpConfig, deadline: Deadline, facts: &mu
     failed.map_or(Ok(()), Err)
 }
 
-async fn one(target: &str, http: &HttpConfig, step: &Step, values: &mut Values, facts: &mut Facts) -> Result<(), CollectError> {
+/// A target, and who may be asked.
+type To<'a> = (&'a str, Fence<'a>);
+
+async fn one(to: To<'_>, http: &HttpConfig, step: &Step, values: &mut Values, facts: &mut Facts) -> Result<(), CollectError> {
     facts.head = None;
-    let hop = first(target, step, values)?;
+    let hop = first(to, step, values)?;
     let follows = step.follow_redirects.unwrap_or_else(|| http.follows());
     let looks =
         !(step.capture.is_empty() && step.expect.regexp.is_empty() && step.expect.not_regexp.is_empty() && step.expect.json.is_empty());
@@ -92,11 +96,11 @@ async fn one(target: &str, http: &HttpConfig, step: &Step, values: &mut Values, 
     Ok(())
 }
 
-fn first(target: &str, step: &Step, values: &Values) -> Result<Hop, CollectError> {
+fn first<'a>((target, fence): To<'a>, step: &Step, values: &Values) -> Result<Hop<'a>, CollectError> {
     let (body, kind) = body(step, values)?;
     let usual = if kind.is_some() { Method::POST } else { Method::GET };
     let method = step.method.as_ref().and_then(|m| Method::from_bytes(m.as_bytes()).ok()).unwrap_or(usual);
-    let mut hop = Hop::first(target, method, body)?;
+    let mut hop = Hop::first(target, method, body, fence)?;
     let wrong = |text: &str| Reason::REDIRECT_FORBIDDEN.error(text);
     let url = hop.url.join(&step.url.fill(values, str::to_owned)).map_err(|_| wrong("its url is not one"))?;
     // What a page gave us does not lead our secrets elsewhere.

@@ -8,6 +8,7 @@ use sage_common::prober::Outcome;
 
 use super::dialogue::{self, Shown};
 use super::{Ask, tcp};
+use crate::allowed::Fence;
 use crate::config::unix::UnixConfig;
 use crate::connection::{Phase, Seen};
 
@@ -28,7 +29,7 @@ pub async fn probe(ask: Ask<'_>) -> Outcome {
     let default = UnixConfig::default();
     let unix = ask.module.unix.as_ref().unwrap_or(&default);
     let (mut seen, mut shown) = (Seen::default(), Shown::default());
-    let ended = ask.deadline.run(talk(ask.target, unix, &mut seen, &mut shown)).await;
+    let ended = ask.deadline.run(talk(ask.target, unix, ask.module.fence(), &mut seen, &mut shown)).await;
     let ended = ended.unwrap_or_else(|_| Err(seen.clock.timeout()));
     seen.clock.stop();
     seen.write(ask.out);
@@ -36,7 +37,8 @@ pub async fn probe(ask: Ask<'_>) -> Outcome {
     Outcome { answered: seen.connected, success: ended.is_ok(), error: ended.err() }
 }
 
-async fn talk(path: &str, unix: &UnixConfig, seen: &mut Seen, shown: &mut Shown) -> Result<(), CollectError> {
+async fn talk(path: &str, unix: &UnixConfig, fence: Fence<'_>, seen: &mut Seen, shown: &mut Shown) -> Result<(), CollectError> {
+    fence.is_socket(path)?;
     let script = unix.script();
     let secure = script.needs_tls().then(|| tcp::secure(&unix.tls_config, "localhost".to_owned())).transpose()?;
     seen.clock.enter(Phase::Connect);

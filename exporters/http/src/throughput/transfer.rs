@@ -24,6 +24,7 @@ use url::Url;
 
 use super::config::{FEWEST, TargetConfig};
 use crate::allowance::Allowance;
+use crate::allowed::Fence;
 use crate::connection::Seen;
 use crate::filling::{Filling, Progress};
 use crate::probes::hop::Hop;
@@ -78,7 +79,7 @@ fn request(method: Method, url: &Url, target: &TargetConfig) -> Result<hyper::ht
 
 /// The line to the target, straight or through a proxy.
 async fn connect(url: &Url, target: &TargetConfig, seen: &mut Seen) -> Result<Line, CollectError> {
-    let hop = Hop { url: url.clone(), method: Method::GET, body: Bytes::new(), headers: HeaderMap::new(), home: true };
+    let hop = Hop { url: url.clone(), method: Method::GET, body: Bytes::new(), headers: HeaderMap::new(), home: true, fence: Fence::OPEN };
     line::connect(&hop, &target.http(), seen).await
 }
 

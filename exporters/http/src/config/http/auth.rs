@@ -46,7 +46,11 @@ impl Default for Authorization {
 }
 
 impl BasicAuth {
-    fn validate(&self, key: &str) -> Result<(), Invalid> {
+    /// Refuses a user that is not there, or is there twice.
+    ///
+    /// # Errors
+    /// What to write instead.
+    pub fn validate(&self, key: &str) -> Result<(), Invalid> {
         if self.username.is_some() == self.username_file.is_some() {
             return refuse(format!("{key}: there must be one user"), "write `username: NAME` or `username_file: /path/to/file`");
         }
@@ -54,17 +58,32 @@ impl BasicAuth {
     }
 }
 
+/// The key by which targets see a credential.
+pub fn credentials(http: &HttpConfig) -> Option<String> {
+    let given = [
+        ("basic_auth", http.basic_auth.is_some()),
+        ("authorization", http.authorization.is_some()),
+        ("bearer_token_file", http.bearer_token_file.is_some()),
+        ("oauth2", http.oauth2.is_some()),
+        ("secrets", !http.secrets.is_empty()),
+    ];
+    given.into_iter().find(|(_, given)| *given).map(|(key, _)| key.to_owned())
+}
+
 /// Refuses credentials that contradict each other or are not there.
 ///
 /// # Errors
 /// What is wrong and what to write instead.
 pub fn validate(http: &HttpConfig) -> Result<(), Invalid> {
-    let given = [http.basic_auth.is_some(), http.authorization.is_some(), http.bearer_token_file.is_some()];
+    let given = [http.basic_auth.is_some(), http.authorization.is_some(), http.bearer_token_file.is_some(), http.oauth2.is_some()];
     if given.into_iter().filter(|g| *g).count() > 1 {
-        return refuse("more than one credential is given", "write one of basic_auth, authorization and bearer_token_file");
+        return refuse("more than one credential is given", "write one of basic_auth, authorization, bearer_token_file and oauth2");
     }
     if let Some(basic) = &http.basic_auth {
         basic.validate("basic_auth")?;
+    }
+    if let Some(oauth) = &http.oauth2 {
+        oauth.validate()?;
     }
     if let Some(basic) = &http.proxy_basic_auth {
         basic.validate("proxy_basic_auth")?;

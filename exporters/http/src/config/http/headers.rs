@@ -8,6 +8,7 @@ use sage_common::error::Invalid;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::{HttpConfig, refuse};
+use crate::allowed::is_secret;
 use crate::config::refused;
 
 /// The values of one header.
@@ -55,6 +56,15 @@ pub fn validate(http: &HttpConfig) -> Result<(), Invalid> {
         }
     }
     Ok(())
+}
+
+/// The header by which targets see a credential: one whose name tells it, or whose value stands in a file.
+pub fn credentials(http: &HttpConfig) -> Option<String> {
+    let plain = http.headers.keys().map(|name| ("headers", name, false));
+    let more = http.http_headers.iter().map(|(name, header)| ("http_headers", name, !header.files.is_empty()));
+    let steps = http.steps.iter().flat_map(|step| step.headers.keys()).map(|name| ("steps: headers", name, false));
+    let telling = plain.chain(more).chain(steps).find(|(_, name, file)| *file || is_secret(name));
+    telling.map(|(key, name, _)| format!("{key}: {name}"))
 }
 
 fn one(key: &str, name: &str, value: &str) -> Result<(), Invalid> {

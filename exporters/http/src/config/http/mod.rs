@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod auth;
 pub mod headers;
+pub mod oauth2;
 pub mod proxy;
 pub mod steps;
 
@@ -17,10 +18,11 @@ use serde::{Deserialize, Serialize};
 use self::answer::HeaderMatch;
 use self::auth::{Authorization, BasicAuth};
 use self::headers::HttpHeader;
+use self::oauth2::OAuth2;
 use self::proxy::ProxyUrl;
 use self::steps::{JsonMatch, Step};
 use super::tls::TlsConfig;
-use super::types::{IpProtocol, Pattern, Size, length_only};
+use super::types::{Addresses, IpProtocol, Pattern, Size, length_only};
 use super::{Section, refused};
 
 /// How the http prober asks, and which answers it takes.
@@ -69,10 +71,15 @@ pub struct HttpConfig {
     /// The older spelling of `authorization.credentials_file`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bearer_token_file: Option<PathBuf>,
+    /// A token that is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oauth2: Option<OAuth2>,
     /// Address family that is taken where a name has both.
     pub preferred_ip_protocol: IpProtocol,
     /// Whether the other family will do.
     pub ip_protocol_fallback: bool,
+    /// Which addresses of a name are probed.
+    pub addresses: Addresses,
     /// Address of this machine to connect from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_ip_address: Option<IpAddr>,
@@ -118,8 +125,6 @@ pub struct HttpConfig {
     pub secrets: BTreeMap<String, PathBuf>,
     #[serde(skip_serializing, deserialize_with = "refused::bearer_token")]
     bearer_token: (),
-    #[serde(skip_serializing, deserialize_with = "refused::oauth2")]
-    oauth2: (),
     #[serde(skip_serializing, deserialize_with = "refused::fail_if_body_json_matches_cel")]
     fail_if_body_json_matches_cel: (),
     #[serde(skip_serializing, deserialize_with = "refused::fail_if_body_json_not_matches_cel")]
@@ -147,8 +152,10 @@ impl Default for HttpConfig {
             basic_auth: None,
             authorization: None,
             bearer_token_file: None,
+            oauth2: None,
             preferred_ip_protocol: IpProtocol::default(),
             ip_protocol_fallback: true,
+            addresses: Addresses::default(),
             source_ip_address: None,
             body: None,
             body_file: None,
@@ -160,7 +167,6 @@ impl Default for HttpConfig {
             steps: Vec::new(),
             secrets: BTreeMap::new(),
             bearer_token: (),
-            oauth2: (),
             proxy_url: None,
             no_proxy: None,
             proxy_from_environment: false,
@@ -185,6 +191,10 @@ impl Section for HttpConfig {
         answer::validate(self)?;
         steps::validate(self)?;
         self.tls_config.validate()
+    }
+
+    fn credentials(&self) -> Option<String> {
+        auth::credentials(self).or_else(|| headers::credentials(self)).or_else(|| self.tls_config.credentials())
     }
 
     fn prefer_ip4(&mut self) {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 
 use super::{HttpConfig, refuse};
-use crate::config::types::refusal;
+use crate::config::types::{Addresses, refusal};
 
 /// The URL of a proxy, without a user.
 #[derive(Clone, PartialEq, Eq)]
@@ -91,6 +91,12 @@ pub fn validate(http: &HttpConfig) -> Result<(), Invalid> {
     let given = http.no_proxy.is_some() || !http.proxy_connect_header.is_empty() || http.proxy_basic_auth.is_some();
     if given && http.proxy_url.is_none() && !http.proxy_from_environment {
         return refuse("there are settings for a proxy, but no proxy", "write `proxy_url: http://proxy.example.com:3128`");
+    }
+    if http.skip_resolve_phase_with_proxy && http.addresses != Addresses::First {
+        return refuse(
+            "addresses: what the proxy looks up has no addresses here",
+            "remove `skip_resolve_phase_with_proxy: true`, or write `addresses: first`",
+        );
     }
     for (name, values) in &http.proxy_connect_header {
         let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {

@@ -20,6 +20,7 @@ use tokio::net::UdpSocket;
 use url::Host;
 
 use super::{Ask, reason};
+use crate::allowed::Fence;
 use crate::config::dns::{DnsConfig, Rcode, Transport, Validator, rcode_name};
 use crate::connection::{self, Phase, Route, Secure, Seen, Stream};
 use crate::metrics::{DNS_ADDITIONALS, DNS_ANSWERS, DNS_AUTHORITIES, DNS_DURATION, DNS_RCODE, DNS_SERIAL, DNS_SUCCEEDED, DNS_TRUNCATED};
@@ -56,7 +57,7 @@ pub async fn probe(ask: Ask<'_>) -> Outcome {
     let default = DnsConfig::default();
     let dns = ask.module.dns.as_ref().unwrap_or(&default);
     let mut facts = Facts::default();
-    let ended = ask.deadline.run(exchange(ask.target, dns, &mut facts)).await;
+    let ended = ask.deadline.run(exchange(ask.target, dns, ask.module.fence(), &mut facts)).await;
     let ended = ended.unwrap_or_else(|_| Err(facts.seen.clock.timeout()));
     facts.seen.clock.stop();
     let ended = ended.and_then(|()| facts.answer.as_ref().map_or(Ok(()), |answer| judge(dns, answer)));
@@ -65,14 +66,19 @@ pub async fn probe(ask: Ask<'_>) -> Outcome {
     Outcome { answered, success: ended.is_ok(), error: ended.err() }
 }
 
-async fn exchange(target: &str, dns: &DnsConfig, facts: &mut Facts) -> Result<(), CollectError> {
+async fn exchange(target: &str, dns: &DnsConfig, fence: Fence<'_>, facts: &mut Facts) -> Result<(), CollectError> {
     let (host, port) = parse(target).map_err(|text| CollectError::new(ErrorKind::Internal, text))?;
     let port = port.unwrap_or(if dns.dns_over_tls { 853 } else { 53 });
     let query = query(dns)?;
     let bytes = query.to_vec().map_err(|e| CollectError::new(ErrorKind::Internal, "write the query").caused_by(e))?;
     // Files are read before the clock runs and before the target waits for us.
     let secure = dns.dns_over_tls.then(|| secure(dns, connection::bare(&host))).transpose()?;
-    let route = Route { preferred: dns.preferred_ip_protocol, fallback: dns.ip_protocol_fallback, source: dns.source_ip_address };
+    let route = Route {
+        fence: fence.by(dns.dns_over_tls),
+        preferred: dns.preferred_ip_protocol,
+        fallback: dns.ip_protocol_fallback,
+        source: dns.source_ip_address,
+    };
     if dns.transport_protocol == Transport::Udp {
         let answer = by_datagram(&host, port, route, &query, &bytes, &mut facts.seen).await?;
         facts.truncated = answer.metadata.truncation;
@@ -136,7 +142,7 @@ fn belongs(query: &Message, answer: &Message) -> bool {
 async fn by_datagram(
     host: &Host,
     port: u16,
-    route: Route,
+    route: Route<'_>,
     query: &Message,
     bytes: &[u8],
     seen: &mut Seen,

@@ -29,6 +29,7 @@ use tokio::sync::mpsc;
 use url::Host;
 
 use super::Ask;
+use crate::allowed::Fence;
 use crate::config::grpc::GrpcConfig;
 use crate::connection::{self, Phase, Route, Secure, Seen, Stream};
 use crate::metrics::{GRPC_DURATION, GRPC_HEALTH, GRPC_SSL, GRPC_STATUS_CODE};
@@ -72,7 +73,7 @@ pub async fn probe(ask: Ask<'_>) -> Outcome {
     let default = GrpcConfig::default();
     let grpc = ask.module.grpc.as_ref().unwrap_or(&default);
     let mut facts = Facts::default();
-    let ended = ask.deadline.run(check(ask.target, grpc, &mut facts)).await;
+    let ended = ask.deadline.run(check(ask.target, grpc, ask.module.fence(), &mut facts)).await;
     let ended = ended.unwrap_or_else(|_| Err(facts.seen.clock.timeout()));
     facts.seen.clock.stop();
     let late = ended.as_ref().is_err_and(|e| e.kind == ErrorKind::Timeout);
@@ -80,13 +81,14 @@ pub async fn probe(ask: Ask<'_>) -> Outcome {
     Outcome { answered: facts.answered || facts.seen.showed_certificate(), success: ended.is_ok(), error: ended.err() }
 }
 
-async fn check(target: &str, grpc: &GrpcConfig, facts: &mut Facts) -> Result<(), CollectError> {
+async fn check(target: &str, grpc: &GrpcConfig, fence: Fence<'_>, facts: &mut Facts) -> Result<(), CollectError> {
     let (host, port) = parse(target).map_err(|text| CollectError::new(ErrorKind::Internal, text))?;
     let port = port.unwrap_or(if grpc.tls { 443 } else { 80 });
     let request = request(&host, port, grpc)?;
     // Files are read before the clock runs and before the target waits for us.
     let secure = grpc.tls.then(|| secure(grpc, connection::bare(&host))).transpose()?;
-    let route = Route { preferred: grpc.preferred_ip_protocol, fallback: grpc.ip_protocol_fallback, source: None };
+    let route =
+        Route { fence: fence.by(grpc.tls), preferred: grpc.preferred_ip_protocol, fallback: grpc.ip_protocol_fallback, source: None };
     let stream = connection::open(&host, port, route, &mut facts.seen).await?;
     let stream: Box<dyn Stream> = match secure {
         Some(secure) => secure.start(stream, &mut facts.seen).await?,

@@ -12,6 +12,11 @@ use crate::testing::{LONG, Server, TempFile, Then, answer, probe};
 const PLAIN: &str = "prober: http\nhttp: {preferred_ip_protocol: ip4}\n";
 
 /// A module of the http prober with one more line of settings.
+/// The same for a module that shows credentials.
+fn own(settings: &str) -> String {
+    format!("allowed_targets: [127.0.0.1]\n{}", with(settings))
+}
+
 fn with(settings: &str) -> String {
     format!("prober: http\nhttp:\n  preferred_ip_protocol: ip4\n  {settings}\n")
 }
@@ -209,15 +214,15 @@ async fn secrets_come_from_files_and_stay_out_of_errors() {
     for (settings, want) in
         [(basic, "authorization: basic dtpwqhnz"), (bearer, "authorization: bearer p@ss"), (other, "authorization: token p@ss")]
     {
-        assert!(probe(&with(&settings), &server.url("/"), LONG).await.outcome.success);
+        assert!(probe(&own(&settings), &server.url("/"), LONG).await.outcome.success);
         let request = server.requests().pop().unwrap().to_ascii_lowercase();
         assert!(request.contains(want), "{request}");
     }
     let odd = TempFile::new("canary\u{1}x");
-    let page = probe(&with(&format!("bearer_token_file: {}", odd.shown())), &server.url("/"), LONG).await;
+    let page = probe(&own(&format!("bearer_token_file: {}", odd.shown())), &server.url("/"), LONG).await;
     assert_eq!(page.reason(), "auth");
     assert!(!page.error().contains("canary"), "{}", page.error());
-    let page = probe(&with("bearer_token_file: /nonexistent/token"), &server.url("/"), LONG).await;
+    let page = probe(&own("bearer_token_file: /nonexistent/token"), &server.url("/"), LONG).await;
     assert_eq!(page.reason(), "auth");
     assert!(page.error().contains("/nonexistent/token"), "{}", page.error());
 }
@@ -283,7 +288,7 @@ async fn headers_may_have_several_values_and_come_from_files() {
     let server = Server::http(|_| answer("200 OK", "", "")).await;
     let secret = TempFile::new("canary\n");
     let settings = format!("http_headers: {{X-A: {{values: [one, two]}}, X-Key: {{files: [{}]}}}}", secret.shown());
-    let page = probe(&with(&settings), &server.url("/"), LONG).await;
+    let page = probe(&own(&settings), &server.url("/"), LONG).await;
     assert!(page.outcome.success, "{}", page.error());
     let request = server.requests()[0].to_ascii_lowercase();
     for line in ["x-a: one\r\n", "x-a: two\r\n", "x-key: canary\r\n"] {

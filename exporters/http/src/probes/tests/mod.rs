@@ -1,8 +1,10 @@
 //! Probes of real servers on loopback.
 
+mod allowed;
 mod grpc;
 mod http;
 mod icmp;
+mod oauth;
 mod protocol;
 mod proxy;
 mod recorded;

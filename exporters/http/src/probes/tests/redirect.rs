@@ -54,7 +54,7 @@ async fn credentials_do_not_cross_to_another_host() {
     .await;
     let secret = TempFile::new("canary");
     let module = format!(
-        "prober: http\nhttp:\n  headers: {{X-Api-Key: canary, Cookie: canary, Host: vhost.example, Accept: text/html}}\n  bearer_token_file: {}\n",
+        "prober: http\nallowed_targets: [127.0.0.1]\nhttp:\n  headers: {{X-Api-Key: canary, Cookie: canary, Host: vhost.example, Accept: text/html}}\n  bearer_token_file: {}\n",
         secret.shown()
     );
     let page = probe(&module, &server.url("/start"), LONG).await;

@@ -29,6 +29,7 @@ fn module(password: &TempFile, middle: &str) -> String {
     format!(
         r#"
 prober: http
+allowed_targets: [127.0.0.0/8]
 http:
   preferred_ip_protocol: ip4
   secrets: {{password: {}}}
