@@ -13,7 +13,9 @@ use e2e::poll;
 use e2e::servers::nginx::{Nginx, NginxOptions};
 use e2e::temp::{TempFolder, free_port};
 use e2e::watched::{CANARY, LIMIT, does_not_grow, errors, keeps_its_secret, scrape};
-use e2e::watched_web::{NGINX, has_series_of_the_peer, password_line, refuses_bad_configurations, until, watch, watch_with};
+use e2e::watched_web::{
+    NGINX, has_series_of_the_peer, pages_of_vts_and_plus, password_line, refuses_bad_configurations, until, watch, watch_with,
+};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 const SHORT: Duration = Duration::from_secs(2);
@@ -241,39 +243,9 @@ fn sockets_passwords_and_certificates() {
     assert_eq!((up(&page), errors(&page)["status"].as_str()), ((1.0, 0.0), "query"), "the server says 400");
 }
 
-/// The pages of VTS and of NGINX Plus are not to be had for tests: a real server says what their documents say they answer.
 #[test]
 fn traffic_status_and_plus_are_told_by_their_answer() {
-    let say = |path: &str, json: serde_json::Value| format!("location = {path} {{ return 200 '{json}'; }}\n");
-    let traffic = serde_json::json!({
-        "hostName": "web", "nginxVersion": "1.25.3",
-        "connections": {"active": 3, "reading": 0, "writing": 1, "waiting": 2, "accepted": 70, "handled": 68, "requests": 99},
-        "serverZones": {
-            "shop.example": {"requestCounter": 90, "inBytes": 1000, "outBytes": 2000, "requestMsecCounter": 1500,
-                "responses": {"1xx": 0, "2xx": 80, "3xx": 5, "4xx": 3, "5xx": 2, "miss": 0}},
-            "*": {"requestCounter": 90, "inBytes": 1000, "outBytes": 2000, "responses": {"2xx": 80}}},
-        "upstreamZones": {"app": [{"server": "10.0.0.1:80", "requestCounter": 9, "inBytes": 10, "outBytes": 20,
-            "responseMsecCounter": 250, "responses": {"2xx": 8, "5xx": 1}, "down": false},
-            {"server": "10.0.0.2:80", "requestCounter": 0, "inBytes": 0, "outBytes": 0, "responses": {}, "down": true}]}
-    });
-    let zone = serde_json::json!({"processing": 1, "requests": 706690, "responses": {"1xx": 0, "2xx": 699482, "3xx": 4522, "4xx": 907, "5xx": 266,
-        "total": 705177}, "discarded": 1513, "received": 172711587, "sent": 19415530115_u64});
-    let peer = serde_json::json!({"id": 0, "server": "10.0.0.1:8088", "name": "10.0.0.1:8088", "backup": false, "weight": 5, "state": "up",
-        "active": 2, "max_conns": 20, "requests": 667231, "responses": {"2xx": 666310, "5xx": 72}, "sent": 251946292, "received": 19222475454_u64,
-        "header_time": 20, "response_time": 36, "fails": 1, "unavail": 0, "health_checks": {"checks": 26214, "fails": 3, "unhealthy": 2}});
-    let down = serde_json::json!({"server": "10.0.0.2:8088", "state": "unhealthy", "active": 0, "requests": 0});
-    let block = [
-        say("/status/format/json", traffic),
-        "location = /api { return 301 /api/; }\n".to_owned(),
-        say("/api/", serde_json::json!([1, 2, 3, 4, 5, 6, 7, 8, 9])),
-        say("/api/9/nginx", serde_json::json!({"version": "1.25.5", "build": "nginx-plus-r32", "pid": 2212})),
-        say("/api/9/connections", serde_json::json!({"accepted": 4968119, "dropped": 19, "active": 5, "idle": 117})),
-        say("/api/9/http/requests", serde_json::json!({"total": 10624511, "current": 4})),
-        say("/api/9/ssl", serde_json::json!({"handshakes": 79572, "handshakes_failed": 21025, "session_reuses": 15762})),
-        say("/api/9/http/server_zones", serde_json::json!({ "shop": zone })),
-        say("/api/9/http/upstreams", serde_json::json!({"app": {"peers": [peer, down], "keepalive": 3, "zombies": 1, "zone": "app"}})),
-    ];
-    let server = server(&block.concat());
+    let server = server(&pages_of_vts_and_plus());
 
     let page = scrape(&watch(NGINX, &format!("url: {}", server.url("/status/format/json"))), TIMEOUT);
     assert_eq!((up(&page), errors(&page).len()), ((1.0, 1.0), 0), "{:?}", errors(&page));

@@ -4,6 +4,7 @@ mod collectors;
 mod discover;
 mod options;
 mod peer;
+mod plus;
 mod service;
 mod session;
 mod stub;

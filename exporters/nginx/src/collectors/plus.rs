@@ -8,8 +8,8 @@ use sage_common::desc::Info;
 use sage_common::error::CollectError;
 use sage_common::put;
 use sage_common::sink::Sink;
-use serde_json::Value;
 
+use crate::plus::{self, CODES, number};
 use crate::session::{Page, Session};
 
 sage_common::metrics! {
@@ -58,14 +58,6 @@ pub struct Plus {
     options: Options,
 }
 
-/// A number of an object; none where the server does not have it.
-pub fn number(json: &Value, name: &str) -> Option<f64> {
-    json.get(name)?.as_f64()
-}
-
-/// The classes of status codes.
-pub const CODES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
-
 /// The path of the API, where the address is one. Where there is no page at all, `status` says why.
 pub fn api(session: &Session) -> Option<&str> {
     match &session.page {
@@ -109,10 +101,9 @@ impl Collector for Plus {
         put!(out, HANDSHAKES_FAILED {} = number(&ssl, "handshakes_failed"));
         put!(out, REUSES {} = number(&ssl, "session_reuses"));
         let zones = part("http/server_zones").await?;
-        let mut zones: Vec<(&String, &Value)> = zones.as_object().into_iter().flatten().collect();
-        zones.sort_by(|(_, a), (_, b)| number(b, "requests").unwrap_or(0.0).total_cmp(&number(a, "requests").unwrap_or(0.0)));
-        out.drop_series(ZONE_REQUESTS.info().name, zones.len().saturating_sub(self.options.top_zones) as u64);
-        for (server_zone, zone) in zones.into_iter().take(self.options.top_zones) {
+        let (zones, dropped) = plus::zones(&zones, self.options.top_zones);
+        out.drop_series(ZONE_REQUESTS.info().name, dropped as u64);
+        for (server_zone, zone) in zones {
             put!(out, ZONE_PROCESSING { server_zone } = number(zone, "processing"));
             put!(out, ZONE_REQUESTS { server_zone } = number(zone, "requests"));
             for code in CODES {

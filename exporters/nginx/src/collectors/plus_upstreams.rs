@@ -10,7 +10,8 @@ use sage_common::put;
 use sage_common::sink::Sink;
 use serde_json::Value;
 
-use super::plus::{CODES, api, number, supports};
+use super::plus::{api, supports};
+use crate::plus::{self, CODES, Server, number, state};
 use crate::session::Session;
 
 sage_common::metrics! {
@@ -61,27 +62,22 @@ pub struct PlusUpstreams {
     options: Options,
 }
 
-fn state(text: &str) -> Option<u8> {
-    const STATES: [&str; 6] = ["up", "draining", "down", "unavail", "checking", "unhealthy"];
-    (1..).zip(STATES).find(|(_, name)| *name == text).map(|(number, _)| number)
-}
-
-fn write(out: &mut Sink, upstream: &str, peer: &Value) {
-    let Some(server) = peer.get("server").and_then(Value::as_str) else { return };
-    put!(out, STATE { upstream, server } = peer.get("state").and_then(Value::as_str).and_then(state));
-    put!(out, ACTIVE { upstream, server } = number(peer, "active"));
-    put!(out, LIMIT { upstream, server } = number(peer, "max_conns"));
-    put!(out, REQUESTS { upstream, server } = number(peer, "requests"));
+fn write(out: &mut Sink, of: Server<'_>) {
+    let Server { upstream, name: server, json } = of;
+    put!(out, STATE { upstream, server } = state(json));
+    put!(out, ACTIVE { upstream, server } = number(json, "active"));
+    put!(out, LIMIT { upstream, server } = number(json, "max_conns"));
+    put!(out, REQUESTS { upstream, server } = number(json, "requests"));
     for code in CODES {
-        put!(out, RESPONSES { upstream, server, code } = peer.get("responses").and_then(|r| number(r, code)));
+        put!(out, RESPONSES { upstream, server, code } = json.get("responses").and_then(|r| number(r, code)));
     }
-    put!(out, SENT { upstream, server } = number(peer, "sent"));
-    put!(out, RECEIVED { upstream, server } = number(peer, "received"));
-    put!(out, FAILS { upstream, server } = number(peer, "fails"));
-    put!(out, UNAVAIL { upstream, server } = number(peer, "unavail"));
-    put!(out, HEADER_TIME { upstream, server } = number(peer, "header_time"));
-    put!(out, RESPONSE_TIME { upstream, server } = number(peer, "response_time"));
-    let checks = peer.get("health_checks").unwrap_or(&Value::Null);
+    put!(out, SENT { upstream, server } = number(json, "sent"));
+    put!(out, RECEIVED { upstream, server } = number(json, "received"));
+    put!(out, FAILS { upstream, server } = number(json, "fails"));
+    put!(out, UNAVAIL { upstream, server } = number(json, "unavail"));
+    put!(out, HEADER_TIME { upstream, server } = number(json, "header_time"));
+    put!(out, RESPONSE_TIME { upstream, server } = number(json, "response_time"));
+    let checks = json.get("health_checks").unwrap_or(&Value::Null);
     put!(out, CHECKS { upstream, server } = number(checks, "checks"));
     put!(out, CHECKS_FAILED { upstream, server } = number(checks, "fails"));
     put!(out, UNHEALTHY { upstream, server } = number(checks, "unhealthy"));
@@ -104,25 +100,13 @@ impl Collector for PlusUpstreams {
     async fn collect(&self, session: &Session, out: &mut Sink) -> Result<(), CollectError> {
         let Some(api) = api(session) else { return Ok(()) };
         let upstreams = session.part(api, "http/upstreams").await?.unwrap_or_default();
-        let mut left = self.options.max_servers;
-        for (upstream, group) in upstreams.as_object().into_iter().flatten() {
-            let peers = group.get("peers").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-            peers.iter().take(left).for_each(|peer| write(out, upstream, peer));
-            out.drop_series(STATE.info().name, peers.len().saturating_sub(left) as u64);
-            left = left.saturating_sub(peers.len());
+        let (servers, dropped) = plus::servers(&upstreams, self.options.max_servers);
+        out.drop_series(STATE.info().name, dropped as u64);
+        servers.into_iter().for_each(|server| write(out, server));
+        for (upstream, group) in plus::upstreams(&upstreams) {
             put!(out, KEEPALIVE { upstream } = number(group, "keepalive"));
             put!(out, ZOMBIES { upstream } = number(group, "zombies"));
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn states_are_the_peer_s_numbers() {
-        assert_eq!(["up", "down", "unhealthy", "else"].map(state), [Some(1), Some(3), Some(6), None]);
     }
 }
