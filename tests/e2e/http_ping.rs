@@ -3,6 +3,8 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "test file")]
 
 use std::net::TcpListener;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use e2e::exporter::{Exporter, run};
@@ -177,6 +179,47 @@ fn loss_duplicates_jitter_and_late_replies_over_both_kinds_of_socket() {
         remove_capability_from_bounding_set(CapabilitySet::NET_RAW).unwrap();
         let datagram = start(&folder, FAR);
         tells_the_truth(&datagram);
+    });
+}
+
+/// The far end answers nothing.
+static SILENT: AtomicBool = AtomicBool::new(false);
+
+fn at_times(_: u8, _: u32) -> Vec<Duration> {
+    if SILENT.load(Ordering::Relaxed) { Vec::new() } else { vec![Duration::ZERO] }
+}
+
+/// A socket that has gone deaf is told from a network that is down by a ping of this machine; here neither answers any more.
+#[test]
+fn a_socket_that_hears_nothing_is_opened_anew() {
+    let Some(cable) = Cable::lay(&[2], at_times) else { return };
+    let folder = TempFolder::new("ping");
+    cable.near(|| {
+        let config = "ping:\n  groups:\n    - direction: north-south\n      interval: 200ms\n      timeout: 200ms\n      targets: \
+            [{host: 10.77.0.2, name: far}]\n";
+        let exporter = start(&folder, config);
+        let page = after(&exporter, "far", 5.0);
+        let ours = |page: &Page, name: &str| page.value(name, &[("ip_version", "4")]);
+        assert_eq!((ours(&page, "ping_self_check_success"), ours(&page, "ping_sockets_reopened_total")), (Some(1.0), Some(0.0)));
+        let loopback = |state: &str| {
+            let done = Command::new("ip").args(["link", "set", "lo", state]).status().unwrap();
+            assert!(done.success(), "ip link set lo {state}");
+        };
+        SILENT.store(true, Ordering::Relaxed);
+        loopback("down");
+        // Its own port is on that address: the log alone can be read.
+        let told = || exporter.logs().contains("the ICMP socket is opened anew").then_some(());
+        poll::until("another socket", LIMIT, told);
+        assert!(exporter.logs().contains("it does not hear this machine itself"), "{}", exporter.logs());
+        loopback("up");
+        SILENT.store(false, Ordering::Relaxed);
+        let back =
+            |page: &Page| ours(page, "ping_self_check_success") == Some(1.0) && ours(page, "ping_sockets_reopened_total") >= Some(1.0);
+        let page = poll::until("the new socket hears", LIMIT, || Some(exporter.metrics()).filter(back));
+        let received = of(&page, "ping_received_total", "far").unwrap();
+        poll::until("the far end is heard", LIMIT, || {
+            (of(&exporter.metrics(), "ping_received_total", "far")? > received + 3.0).then_some(())
+        });
     });
 }
 

@@ -164,13 +164,14 @@ impl Line {
                 received = echo.receive(&mut buffer) => received,
                 _ = ticks.tick() => {
                     let silence = heard.elapsed();
-                    if std::mem::take(&mut asked) {
+                    if asked {
                         self.check.store(2, Ordering::Relaxed);
                         if silence > self.silence {
                             return "it does not hear this machine itself";
                         }
-                    }
-                    if silence > self.silence && self.used.swap(false, Ordering::Relaxed) {
+                        // Until it is heard: what is said of it must not outlive the fault.
+                        self.ask_self(echo);
+                    } else if silence > self.silence && self.used.swap(false, Ordering::Relaxed) {
                         if silence > self.silence * TOO_LONG {
                             return "no target has answered for a long time";
                         }
