@@ -97,7 +97,8 @@ impl Stage {
             exporters.push(exporter);
         }
         let authority = Authority::new(&folder, "authority");
-        let pair = authority.issue(&folder, "site", &["127.0.0.1"]);
+        let end = SystemTime::now() + Duration::from_secs(75 * 86_400);
+        let pair = authority.issue_until(&folder, "site", &["127.0.0.1"], Some(end));
         let sites = [(); 2].map(|()| Nginx::start(&NginxOptions { tls: Some(pair.clone()), ..NginxOptions::default() }));
         let farm = [(); 2]
             .map(|()| Apache::start(&ApacheOptions { modules: PROXY.to_vec(), settings: MEMBER.to_owned(), ..ApacheOptions::default() }));
