@@ -4,7 +4,7 @@
 BINARIES = $${CARGO_TARGET_DIR:-target}
 
 # A real PostgreSQL, all exporters, Prometheus and Alertmanager until Ctrl-C; ONCE=1: check and exit;
-# BREAK=lock, connections, replication, memory, rejected or replication-redis: break that and print the alert.
+# BREAK=lock, connections, replication, memory, rejected, replication-redis, site or workers: break that and print the alert.
 demo:
 	@scripts/setup.sh demo
 	cargo build --workspace --bins

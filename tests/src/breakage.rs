@@ -1,7 +1,8 @@
 //! What `make demo BREAK=...` breaks: in PostgreSQL a lock that is not let go, connections until hardly one is left, a standby
 //! cut off from its primary; in Redis memory until writes fail, places until clients are turned away, the primary of a
-//! replica. Each lasts until it is dropped, and names the alert that must tell of it.
+//! replica; of a site its page at NGINX, the workers of Apache. Each lasts until it is dropped, and names the alert that must tell of it.
 
+use std::io::{ErrorKind, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +10,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::drill::Lowered;
+use crate::servers::apache::Apache;
+use crate::servers::nginx::{Nginx, NginxOptions};
 use crate::servers::postgres::{Postgres, Session};
 use crate::servers::redis::Redis;
 
@@ -27,16 +30,37 @@ pub enum Breakage {
     Rejected,
     /// The primary of a Redis replica is stopped.
     ReplicationRedis,
+    /// NGINX answers its page with an error.
+    Site,
+    /// Clients that begin a request and do not end it hold all workers of Apache.
+    Workers,
+}
+
+/// What there is to be broken.
+#[derive(Clone, Copy, Debug)]
+pub struct Servers<'a> {
+    /// The PostgreSQL primary.
+    pub primary: &'a Postgres,
+    /// Its standby, where there is one.
+    pub standby: Option<&'a Postgres>,
+    /// Redis.
+    pub redis: &'a Redis,
+    /// NGINX, and what it was started with.
+    pub nginx: (&'a Nginx, &'a NginxOptions),
+    /// Apache.
+    pub apache: &'a Apache,
 }
 
 /// All of them by the name that is asked for.
-const NAMES: [(&str, Breakage); 6] = [
+const NAMES: [(&str, Breakage); 8] = [
     ("lock", Breakage::Lock),
     ("connections", Breakage::Connections),
     ("replication", Breakage::Replication),
     ("memory", Breakage::Memory),
     ("rejected", Breakage::Rejected),
     ("replication-redis", Breakage::ReplicationRedis),
+    ("site", Breakage::Site),
+    ("workers", Breakage::Workers),
 ];
 
 /// Clients that come again and again; ended when dropped.
@@ -47,15 +71,22 @@ struct Crowd {
 }
 
 impl Crowd {
-    /// Holds `held` connections, and tries six more five times a second.
-    fn start(address: SocketAddr, held: usize) -> Self {
+    /// Holds `held` connections on which this was said, and tries `more` five times a second; those that the server ends are
+    /// opened again.
+    fn start(address: SocketAddr, held: usize, more: usize, said: &'static [u8]) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&over);
         let thread = std::thread::spawn(move || {
             let mut crowd: Vec<TcpStream> = Vec::new();
+            let come = |_| {
+                let mut stream = TcpStream::connect(address).ok()?;
+                stream.write_all(said).and_then(|()| stream.set_nonblocking(true)).ok()?;
+                Some(stream)
+            };
             while !seen.load(Ordering::Relaxed) {
+                crowd.retain(|stream| stream.peek(&mut [0]).is_err_and(|e| e.kind() == ErrorKind::WouldBlock));
                 crowd.truncate(held);
-                crowd.extend((0..held + 6 - crowd.len()).filter_map(|_| TcpStream::connect(address).ok()));
+                crowd.extend((0..held + more - crowd.len()).filter_map(come));
                 std::thread::park_timeout(Duration::from_millis(200));
             }
         });
@@ -103,6 +134,8 @@ impl Breakage {
             Self::Memory => "Redis is full, evicts nothing, and refuses what is written",
             Self::Rejected => "clients take all places of Redis, and more come",
             Self::ReplicationRedis => "the primary of a Redis replica is stopped, and nobody takes its place",
+            Self::Site => "the site at NGINX answers with 503",
+            Self::Workers => "clients that begin a request and do not end it hold all workers of Apache",
         }
     }
 
@@ -115,6 +148,8 @@ impl Breakage {
             Self::Memory => ("RedisWriteFailing", "cache01"),
             Self::Rejected => ("RedisConnectionsRejected", "cache01"),
             Self::ReplicationRedis => ("RedisNoPrimary", "cache02"),
+            Self::Site => ("HttpProbeFailing", "web01"),
+            Self::Workers => ("ApacheWorkersExhausted", "web03"),
         }
     }
 
@@ -144,7 +179,8 @@ impl Breakage {
     ///
     /// # Panics
     /// When a server refuses, or without a standby to cut off.
-    pub fn begin(self, primary: &Postgres, standby: Option<&Postgres>, redis: &Redis) -> Broken {
+    pub fn begin(self, servers: Servers<'_>) -> Broken {
+        let Servers { primary, standby, redis, nginx: (nginx, options), apache } = servers;
         let mut sessions = Vec::new();
         let mut crowd = None;
         match self {
@@ -172,10 +208,17 @@ impl Breakage {
                 let _ = redis.cli(&["eval", fill, "0"]).expect("Redis answers");
             }
             // The exporter keeps one place and takes a second one for its logins.
-            Self::Rejected => crowd = Some(Crowd::start(redis.address(), 17)),
+            Self::Rejected => crowd = Some(Crowd::start(redis.address(), 17, 6, b"")),
             Self::ReplicationRedis => {
                 let _ = redis.cli(&["shutdown", "nosave"]);
             }
+            // Not the status page, by which the exporter sees the server.
+            Self::Site => {
+                nginx.configure(&NginxOptions { server: "if ($uri = /) { return 503; }".to_owned(), ..options.clone() });
+                nginx.reload();
+            }
+            // One of ten is left for the exporter.
+            Self::Workers => crowd = Some(Crowd::start(apache.address(), 9, 0, b"GET / HTTP/1.1\r\nHost: shop.example\r\n")),
         }
         Broken { _sessions: sessions, _crowd: crowd }
     }

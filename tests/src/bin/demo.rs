@@ -1,7 +1,7 @@
 //! `make demo`: a real PostgreSQL under a small load, a real Redis, NGINX and Apache, every exporter of this workspace, Prometheus and
 //! Alertmanager with the shipped rules, all in temp folders on free loopback ports; runs until interrupted and leaves nothing behind.
 //! With `ONCE=1` it checks that Prometheus holds `sage_up 1` for each target and the rules, and exits. With `BREAK=lock`,
-//! `connections`, `replication`, `memory`, `rejected` or `replication-redis` it then breaks that and prints each alert when it fires (with both: exits when it has).
+//! `connections`, `replication`, `memory`, `rejected`, `replication-redis`, `site` or `workers` it then breaks that and prints each alert when it fires (with both: exits when it has).
 //! A further exporter joins by one entry in `EXPORTERS`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
 
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, fs, io, thread};
 
-use e2e::breakage::Breakage;
+use e2e::breakage::{Breakage, Servers};
 use e2e::drill;
 use e2e::exporter::{self, Exporter};
 use e2e::issuer::Authority;
@@ -169,6 +169,8 @@ struct Stage {
     postgres: Postgres,
     redis: Redis,
     nginx: Nginx,
+    /// What it was started with.
+    site: NginxOptions,
     /// The certificate of the authority that vouches for it.
     authority: PathBuf,
     apache: Apache,
@@ -253,7 +255,14 @@ fn run(once: bool, breakage: Option<Breakage>, stop: &AtomicBool) -> Result<(), 
 /// When that alert does not fire in time.
 fn tell(demo: &Demo, breakage: Breakage, until_fired: bool, stop: &AtomicBool) {
     println!("\nBroken now: {}. The alert takes two to three minutes.", breakage.what());
-    let _broken = breakage.begin(&demo.stage.postgres, demo.stage.standby.as_ref(), &demo.stage.redis);
+    let stage = &demo.stage;
+    let _broken = breakage.begin(Servers {
+        primary: &stage.postgres,
+        standby: stage.standby.as_ref(),
+        redis: &stage.redis,
+        nginx: (&stage.nginx, &stage.site),
+        apache: &stage.apache,
+    });
     let begin = Instant::now();
     let (name, host) = breakage.alert();
     let (mut told, mut seen) = (BTreeSet::new(), false);
@@ -369,7 +378,7 @@ impl Stage {
         });
         let folder = TempFolder::new("demo");
         let authority = Authority::new(&folder, "authority");
-        let tls = Some(authority.issue(&folder, "site", &["127.0.0.1"]));
+        let site = NginxOptions { tls: Some(authority.issue(&folder, "site", &["127.0.0.1"])), ..NginxOptions::default() };
         Self {
             // Six a minute: seen, and below the limit of PostgresSlowQueries.
             _slow: postgres.pgbench_script("shop", "select pg_sleep(1.2);", 0.1),
@@ -377,7 +386,8 @@ impl Stage {
             standby,
             postgres,
             redis,
-            nginx: Nginx::start(&NginxOptions { tls, ..NginxOptions::default() }),
+            nginx: Nginx::start(&site),
+            site,
             authority: authority.file,
             apache: Apache::start(&ApacheOptions::default()),
             replica,
