@@ -1,6 +1,6 @@
 //! The pages of the exporters in front of real servers, compared with those that are kept (see `e2e::golden`):
 //! PostgreSQL in all versions with a database, a standby and a lock, standbys of two; Redis 7 as primary, replica, Sentinel and node
-//! of a cluster, Redis 8 and Valkey 9; the probes of an HTTP, a TLS and a TCP port; an NGINX and an Apache.
+//! of a cluster, Redis 8 and Valkey 9; the probes of an HTTP, a TLS and a TCP port and of a transaction; NGINX, with VTS and Plus, and Apache.
 //! `SAGE_GOLDEN=write cargo test -p e2e --test golden` writes them anew, with `postgres` at the end those of PostgreSQL.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "test file")]
 
@@ -136,6 +136,19 @@ fn http() {
     holds("http-probe", &exporter, &format!("/probe?target={target}&module=http_2xx"), 15);
     holds("http-tcp", &exporter, &format!("/probe?target={}&module=tcp_connect", database.address()), 7);
     holds("http-own", &exporter, "/metrics", 10);
+}
+
+/// A transaction of two steps whose answers say when they were last modified.
+#[test]
+fn http_steps() {
+    let folder = TempFolder::new("steps");
+    folder.write("page", "welcome");
+    let site = format!("location = /page {{ root {}; }}", folder.path().display());
+    let server = Nginx::start(&NginxOptions { server: site, ..NginxOptions::default() });
+    let steps = "steps: [{name: front, url: /}, {name: page, url: /page, expect: {regexp: [welcome]}}]";
+    let file = folder.write("http.yml", &format!("modules: {{shop: {{prober: http, http: {{{steps}}}}}}}\n"));
+    let exporter = Exporter::start(HTTP, &[&format!("--config.file={}", file.display())], &[]);
+    holds("http-steps", &exporter, &format!("/probe?target={}&module=shop", encode(&server.url("/"))), 19);
 }
 
 #[test]
@@ -274,6 +287,15 @@ fn nginx() {
     let server = Nginx::start(&NginxOptions { server: "location = /shop { return 500; }".to_owned(), ..NginxOptions::default() });
     let target = format!("url: {}\npid_file: {}\nprobe_path: /shop", server.url("/stub_status"), server.pid_file().display());
     holds_web("nginx-1", NGINX, &target, "nginx_connections_active", 35);
+}
+
+/// The traffic status module and NGINX Plus, as their documents say that they answer.
+#[test]
+fn nginx_of_others() {
+    let server = Nginx::start(&NginxOptions { server: watched_web::pages_of_vts_and_plus(), ..NginxOptions::default() });
+    let target = |path: &str| format!("url: {}\npid_file: {}", server.url(path), server.pid_file().display());
+    holds_web("nginx-vts", NGINX, &target("/status/format/json"), "nginx_vts_server_requests_total", 35);
+    holds_web("nginx-plus", NGINX, &target("/api/"), "nginxplus_upstream_server_state", 45);
 }
 
 #[test]

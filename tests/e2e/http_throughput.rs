@@ -12,6 +12,7 @@ use e2e::http;
 use e2e::issuer::Authority;
 use e2e::page::Page;
 use e2e::poll;
+use e2e::servers::apache::{Apache, ApacheOptions};
 use e2e::servers::responder::Responder;
 use e2e::temp::{TempFolder, free_port};
 
@@ -128,6 +129,55 @@ fn both_ways_over_tls_with_token_and_budgets() {
     let exporter = start(&folder, "far.yml", &config);
     let page = tested(&exporter, "good", "up");
     assert_eq!((reason(&page, "good", "down"), reason(&page, "good", "up").as_deref()), (None, Some("http_status")), "{}", exporter.logs());
+}
+
+#[test]
+fn both_ways_through_a_proxy_by_connect() {
+    let folder = TempFolder::new("throughput-proxy");
+    let authority = Authority::new(&folder, "authority");
+    let pair = authority.issue(&folder, "responder", &["127.0.0.1"]);
+    let token = folder.write_secret("token", TOKEN);
+    let responder = Responder::start(
+        &folder,
+        &[
+            &format!("--responder.cert-file={}", pair.certificate.display()),
+            &format!("--responder.key-file={}", pair.key.display()),
+            &format!("--responder.token-file={}", token.display()),
+        ],
+    );
+    let log = folder.join("proxy.log");
+    let settings = format!(
+        "ProxyRequests On\nAllowCONNECT 1-65535\nLogFormat \"%r %>s\" short\nCustomLog {} short\n<Proxy \"*\">\nRequire all granted\n</Proxy>\n",
+        log.display()
+    );
+    let modules = vec!["proxy", "proxy_http", "proxy_connect"];
+    let mut proxy = Apache::start(&ApacheOptions { modules, settings, ..ApacheOptions::default() });
+    let at = responder.address;
+    let config = format!(
+        "throughput:\n  targets:\n    - {{name: far, direction: east-west, interval: 1m, max_bytes: 2MB, bearer_token_file: {}, \
+         tls_config: {{ca_file: {}}}, proxy_url: 'http://{}', download: 'https://{at}/download?bytes=2500000', upload: 'https://{at}/upload'}}\n",
+        token.display(),
+        authority.file.display(),
+        proxy.address(),
+    );
+    let exporter = start(&folder, "http.yml", &config);
+    for way in ["down", "up"] {
+        let page = tested(&exporter, "far", way);
+        let of = |name: &str| page.value(name, &[("target", "far"), ("way", way)]);
+        assert_eq!((of("throughput_success"), reason(&page, "far", way)), (Some(1.0), None), "{way}\n{}", exporter.logs());
+        let (bytes, rate) = (of("throughput_transfer_bytes").unwrap(), of("throughput_bytes_per_second").unwrap());
+        assert!((2_097_152.0..=2_500_000.0).contains(&bytes) && rate > 1e5, "{way}: {bytes} {rate}");
+    }
+    // Apache writes a line when the tunnel ends.
+    let line = format!("CONNECT {at} HTTP/1.1 200");
+    let lines = || std::fs::read_to_string(&log).unwrap_or_default().lines().filter(|l| *l == line).count();
+    poll::until(&format!("{line}: {:?}", std::fs::read_to_string(&log)), LIMIT, || (lines() == 2).then_some(()));
+
+    // Without the proxy there is no way, and the reason says so.
+    proxy.stop();
+    let exporter = start(&folder, "again.yml", &config);
+    let page = tested(&exporter, "far", "up");
+    assert_eq!(["down", "up"].map(|way| reason(&page, "far", way)), [(); 2].map(|()| Some("proxy_refused".to_owned())));
 }
 
 #[test]

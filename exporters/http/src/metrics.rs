@@ -102,6 +102,8 @@ sage_common::metrics! {
     GRPC_HEALTH: Gauge "probe_grpc_healthcheck_response" [serving_status];
     /// 1 when expect_bytes of the module decided that the probe failed, else 0; absent where the module has none.
     FAILED_DUE_TO_BYTES: Gauge "probe_failed_due_to_bytes" [];
+    /// Labels that the module names, with what its expressions matched; always 1.
+    EXPECT_INFO: Gauge "probe_expect_info" [];
     /// The server as it was recognised by its first answer, version empty where it does not say; always 1.
     TCP_PROTOCOL: Gauge "probe_tcp_protocol_info" [protocol, version];
     /// Time from our first byte to the answer by which the server was recognised, in seconds.

@@ -13,7 +13,7 @@ use super::{reason, starttls};
 use crate::config::dialogue::{Script, Step};
 use crate::config::types::Pattern;
 use crate::connection::{Phase, Secure, Seen, Stream};
-use crate::metrics::{FAILED_DUE_TO_BYTES, FAILED_DUE_TO_REGEX, TCP_HANDSHAKE, TCP_PROTOCOL};
+use crate::metrics::{EXPECT_INFO, FAILED_DUE_TO_BYTES, FAILED_DUE_TO_REGEX, TCP_HANDSHAKE, TCP_PROTOCOL};
 use crate::reason::Reason;
 
 /// Longest line, in bytes.
@@ -22,11 +22,6 @@ const MAX_LINE: usize = 64 << 10;
 const MAX_READ: usize = 1 << 20;
 /// Longest value of a label that is made from an answer, in characters.
 const MAX_VALUE: usize = 128;
-
-/// Family of the labels that a module makes.
-pub const EXPECT_INFO: &str = "probe_expect_info";
-/// Its HELP.
-pub const EXPECT_HELP: &str = "Labels that the module makes of what its expressions matched; always 1.";
 
 /// What a dialogue showed; it outlives the probe's time.
 #[derive(Debug, Default)]
@@ -50,7 +45,7 @@ impl Shown {
         }
         let names: Vec<&str> = self.labels.iter().map(|(name, _)| name.as_str()).collect();
         if !names.is_empty()
-            && let Ok(mut family) = out.labelled(EXPECT_INFO, Kind::Gauge, EXPECT_HELP, &names)
+            && let Ok(mut family) = out.labelled(EXPECT_INFO.info().name, Kind::Gauge, EXPECT_INFO.info().help, &names)
         {
             let values: Vec<&dyn std::fmt::Display> = self.labels.iter().map(|(_, value)| value as &dyn std::fmt::Display).collect();
             family.put_with(&values, 1);
