@@ -313,6 +313,7 @@ async fn serve<P: Program>(common: CommonFlags, flags: P::Flags, switches: Switc
     let site = Arc::new(Site::new(Arc::clone(&current) as Arc<dyn InForce>, &common, Arc::clone(&web)));
     let (stop, stopped) = watch::channel(false);
     let serving = tokio::spawn(server::serve(site, listeners, stopped));
+    os::memory::give_back();
     os::notify::ready();
     let watchdog = tokio::spawn(os::notify::watchdog());
     let web = tokio::spawn(async move { web.watch().await });

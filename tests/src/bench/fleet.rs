@@ -7,7 +7,7 @@ use std::any::Any;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::bench::figures::{Aim, markdown};
 use crate::bench::peer::{Peer, Program};
@@ -18,8 +18,11 @@ use crate::poll;
 use crate::process::{self, Process};
 use crate::temp::{TempFolder, free_port};
 
-/// How often all healthy targets are scraped for each number of hung ones; the median of them is the figure.
+/// Rounds for each number of hung targets; the median of them is the figure.
 const ROUNDS: usize = 3;
+/// Shortest round: the scrapers of the hung targets wait at theirs, and come again within it. A 99th percentile wants
+/// hundreds of scrapes.
+const LEAST: Duration = Duration::from_secs(5);
 /// Longest scrape of a healthy target; the peers have longer limits of their own for a hung one.
 const LIMIT: Duration = Duration::from_secs(30);
 /// What the scrapers of the hung targets allow, as Prometheus says it.
@@ -41,8 +44,6 @@ pub struct Fleet {
     pub up: &'static str,
     /// Targets that answer.
     pub targets: usize,
-    /// How often each of them is scraped in a round: a 99th percentile wants hundreds of scrapes.
-    pub passes: usize,
     /// Numbers of targets that hang beside them, the first of them 0.
     pub hung: &'static [usize],
     /// Starts so many that answer and so many that do not.
@@ -155,11 +156,12 @@ impl Side {
         for _ in 0..ROUNDS {
             for (&hung, rounds) in fleet.hung.iter().zip(&mut rounds) {
                 let before = process::cpu_seconds(self.process.pid()).expect("it runs");
-                rounds.push(self.beside(&stage.hung[..hung], &stage.members, fleet.passes));
+                let times = self.beside(&stage.hung[..hung], &stage.members);
                 if hung == 0 {
                     let cpu = process::cpu_seconds(self.process.pid()).expect("it runs") - before;
-                    rates.push((stage.members.len() * fleet.passes) as f64 / cpu.max(0.01));
+                    rates.push(times.len() as f64 / cpu.max(0.01));
                 }
+                rounds.push(times);
             }
         }
         for (&hung, rounds) in fleet.hung.iter().zip(&rounds) {
@@ -181,7 +183,7 @@ impl Side {
     }
 
     /// A round while a scraper waits at each of `hung`.
-    fn beside(&self, hung: &[Member], members: &[Member], passes: usize) -> Vec<f64> {
+    fn beside(&self, hung: &[Member], members: &[Member]) -> Vec<f64> {
         let (stop, waiting) = (AtomicBool::new(false), AtomicUsize::new(0));
         thread::scope(|scope| {
             for member in hung {
@@ -195,7 +197,11 @@ impl Side {
                 });
             }
             poll::until("the scrapers wait", LIMIT, || (waiting.load(Ordering::Relaxed) >= hung.len()).then_some(()));
-            let times = (0..passes).flat_map(|_| self.round(members)).collect();
+            let begin = Instant::now();
+            let mut times = self.round(members);
+            while begin.elapsed() < LEAST {
+                times.append(&mut self.round(members));
+            }
             stop.store(true, Ordering::Relaxed);
             times
         })

@@ -21,7 +21,6 @@ pub const ISOLATION: Fleet = Fleet {
     peer: None,
     up: "probe_success",
     targets: 8,
-    passes: 125,
     hung: &[0, 8, 64],
     start: fleet,
     aims: None,
@@ -47,7 +46,6 @@ pub const PLAIN: Fleet = Fleet {
     name: "http-plain",
     peer: Some(PEER),
     targets: 1_000,
-    passes: 1,
     hung: &[0],
     start: |healthy, hung| stage(false, healthy, hung),
     ..ISOLATION
@@ -57,7 +55,7 @@ pub const PLAIN: Fleet = Fleet {
 pub const TLS: Fleet = Fleet { name: "http-tls", start: |healthy, hung| stage(true, healthy, hung), ..PLAIN };
 
 /// A hundred targets of which thirty hang.
-pub const HUNG: Fleet = Fleet { name: "http-hung", targets: 70, passes: 14, hung: &[0, 30], ..PLAIN };
+pub const HUNG: Fleet = Fleet { name: "http-hung", targets: 70, hung: &[0, 30], ..PLAIN };
 
 /// One server with a page of 2 KB at each path, and ports that accept and never answer.
 fn stage(tls: bool, healthy: usize, hung: usize) -> FleetStage {

@@ -16,7 +16,6 @@ pub const ISOLATION: Fleet = Fleet {
     peer: None,
     up: "sage_up",
     targets: 8,
-    passes: 125,
     hung: &[0, 8, 64],
     start: fleet,
     aims: None,

@@ -123,7 +123,6 @@ pub const ISOLATION: Fleet = Fleet {
     peer: None,
     up: PEER.up,
     targets: 4,
-    passes: 100,
     hung: &[0, 8, 64],
     start: fleet,
     aims: None,

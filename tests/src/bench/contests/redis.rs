@@ -60,14 +60,13 @@ pub const FLEET: Fleet = Fleet {
     peer: Some(PEER),
     up: PEER.up,
     targets: 1_000,
-    passes: 1,
     hung: &[0, 8, 40, 64],
     start: fleet,
     aims: Some((40_000_000, 300.0)),
 };
 
 /// A few targets beside as many hung ones: what those cost the others.
-pub const ISOLATION: Fleet = Fleet { name: "redis-isolation", peer: None, targets: 8, passes: 125, hung: &[0, 8, 64], aims: None, ..FLEET };
+pub const ISOLATION: Fleet = Fleet { name: "redis-isolation", peer: None, targets: 8, hung: &[0, 8, 64], aims: None, ..FLEET };
 
 /// A server with as many keys and clients that do nothing.
 fn stage(keys: usize, clients: usize) -> Stage {
