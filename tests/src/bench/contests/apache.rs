@@ -1,10 +1,30 @@
-//! apache_exporter and ours at one Apache with server-status.
+//! Our exporter of Apache with many targets, of which some hang; apache_exporter and ours at one Apache with server-status.
 
-use super::{Contest, Load, Setup, Stage};
+use super::{Contest, Load, Setup, Stage, status_pages};
 use crate::bench::figures;
+use crate::bench::fleet::{Fleet, FleetStage};
 use crate::bench::measure::USUAL;
 use crate::bench::peer::Peer;
 use crate::servers::apache::{Apache, ApacheOptions};
+
+/// Eight addresses of one status page beside ports that accept and never answer.
+pub const ISOLATION: Fleet = Fleet {
+    name: "apache-isolation",
+    exporter: "apache",
+    peer: None,
+    up: "sage_up",
+    targets: 8,
+    hung: &[0, 8, 64],
+    start: fleet,
+    aims: None,
+};
+
+fn fleet(healthy: usize, hung: usize) -> FleetStage {
+    let server = Apache::start(&ApacheOptions::default());
+    let about = format!("one Apache httpd, {healthy} addresses of its status page");
+    let urls = (0..healthy).map(|n| server.url(&format!("/server-status?auto&n={n}"))).collect();
+    status_pages(about, urls, hung, server)
+}
 
 const PEER: Peer = Peer { built: "apache_exporter", packaged: "prometheus-apache-exporter", up: "apache_up" };
 

@@ -13,7 +13,7 @@ use std::any::Any;
 use std::net::{Ipv4Addr, TcpListener};
 
 use crate::bench::figures::Aim;
-use crate::bench::fleet::Fleet;
+use crate::bench::fleet::{Fleet, FleetStage, Member};
 use crate::bench::measure::{Effort, Pair, idle_share};
 use crate::bench::peer::Peer;
 
@@ -94,8 +94,31 @@ pub const CONTESTS: &[Contest] = &[
 ];
 
 /// Every fleet.
-pub const FLEETS: &[Fleet] =
-    &[redis::FLEET, redis::ISOLATION, postgres::ISOLATION, http::ISOLATION, http::PLAIN, http::TLS, http::HUNG, nginx::ISOLATION];
+pub const FLEETS: &[Fleet] = &[
+    redis::FLEET,
+    redis::ISOLATION,
+    postgres::ISOLATION,
+    http::ISOLATION,
+    http::PLAIN,
+    http::TLS,
+    http::HUNG,
+    nginx::ISOLATION,
+    apache::ISOLATION,
+];
+
+/// Targets that are status pages at `urls`, beside so many ports that hang; `keep` is their server.
+fn status_pages(about: String, urls: Vec<String>, hung: usize, keep: impl Any) -> FleetStage {
+    let silent = silent(hung);
+    let member = |(n, url): (usize, &String)| {
+        let (config, ours) = (format!("  t{n}: {{url: \"{url}\"}}\n"), format!("/probe?target=t{n}"));
+        Member { config, ours, peer: String::new() }
+    };
+    let hanging = silent.iter().map(|listener| format!("http://{}/", listener.local_addr().expect("bound")));
+    let urls: Vec<String> = urls.into_iter().chain(hanging).collect();
+    let mut members: Vec<Member> = urls.iter().enumerate().map(member).collect();
+    let hung = members.split_off(members.len() - hung);
+    FleetStage::new(about, members, hung, (keep, silent))
+}
 
 /// Ports that accept (the kernel does) and never answer.
 fn silent(count: usize) -> Vec<TcpListener> {

@@ -1,10 +1,8 @@
 //! Our exporter of nginx with many targets, of which some hang; nginx-prometheus-exporter and ours at one server.
 
-use std::net::SocketAddr;
-
-use super::{Contest, Load, Setup, Stage, silent};
+use super::{Contest, Load, Setup, Stage, status_pages};
 use crate::bench::figures;
-use crate::bench::fleet::{Fleet, FleetStage, Member};
+use crate::bench::fleet::{Fleet, FleetStage};
 use crate::bench::measure::USUAL;
 use crate::bench::peer::Peer;
 use crate::servers::nginx::{Nginx, NginxOptions};
@@ -24,16 +22,9 @@ pub const ISOLATION: Fleet = Fleet {
 fn fleet(healthy: usize, hung: usize) -> FleetStage {
     let pages = (0..healthy).map(|n| format!("location = /s{n} {{ stub_status; }}\n")).collect();
     let server = Nginx::start(&NginxOptions { server: pages, ..NginxOptions::default() });
-    let silent = silent(hung);
-    let members = (0..healthy).map(|n| member(server.address(), &format!("s{n}"))).collect();
-    let hung = silent.iter().map(|listener| listener.local_addr().expect("bound"));
-    let hung = hung.map(|address| member(address, &format!("hung{}", address.port()))).collect();
-    FleetStage::new(format!("one nginx, {healthy} addresses of its status page"), members, hung, (server, silent))
-}
-
-fn member(address: SocketAddr, name: &str) -> Member {
-    let config = format!("  {name}: {{url: \"http://{address}/{name}\"}}\n");
-    Member { config, ours: format!("/probe?target={name}"), peer: String::new() }
+    let about = format!("one nginx, {healthy} addresses of its status page");
+    let urls = (0..healthy).map(|n| server.url(&format!("/s{n}"))).collect();
+    status_pages(about, urls, hung, server)
 }
 
 const PEER: Peer = Peer { built: "nginx-prometheus-exporter", packaged: "prometheus-nginx-exporter", up: "nginx_up" };
