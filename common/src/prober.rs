@@ -29,6 +29,7 @@ use crate::error::{CollectError, HttpError, Invalid};
 use crate::exporter::Program;
 use crate::flight::Flight;
 use crate::os::listening::Place;
+use crate::peer::Peer;
 use crate::put;
 use crate::report::note;
 use crate::service::Meta;
@@ -59,6 +60,8 @@ pub struct Outcome {
 pub trait Prober: Sized + Send + Sync + 'static {
     /// Who the exporter is.
     const META: Meta;
+    /// The exporter that it replaces.
+    const PEER: Option<Peer> = None;
     /// All families it can write.
     const METRICS: &'static [Info];
     /// Reasons for failure that only this prober has.
@@ -322,6 +325,7 @@ impl<P: Prober> App for ProbeApp<P> {
 
 impl<P: Prober> Program for ProbeApp<P> {
     const META: &'static Meta = &P::META;
+    const PEER: Option<Peer> = P::PEER;
     type Flags = ProbeFlags;
     type Command = P::Command;
 

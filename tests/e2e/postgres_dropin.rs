@@ -1,23 +1,20 @@
-//! What runs postgres_exporter today runs ours: unit files with their variables, every spelling of the data source, every
-//! flag and every name of a collector that it has. The units are below `tests/fixtures/postgres_dropin`.
+//! What runs postgres_exporter today runs ours: every spelling of the data source, every flag and every name of a collector
+//! that it has, and what others' dashboards and rules select. Units are replayed by `dropin.rs`.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "test file")]
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
+use e2e::dropin::lines;
 use e2e::exporter::Exporter;
-use e2e::http::{self, encode};
-use e2e::page::Page;
+use e2e::http::encode;
 use e2e::poll;
 use e2e::servers::postgres::{Postgres, PostgresOptions};
 use e2e::servers::prometheus::{Job, Prometheus, PrometheusOptions};
 use e2e::temp::{TempFolder, free_port};
-use e2e::watched::{BINARY, BRISK, CANARY, LIMIT, MONITOR, environment, says, server, tells, watch};
+use e2e::watched::{BRISK, CANARY, LIMIT, MONITOR, environment, says, server, watch};
 
 /// For places that do not take every character.
 const PLAIN: (&str, &str) = ("plain_monitor", "w0rd-plain");
@@ -29,129 +26,6 @@ fn shared() -> &'static Arc<Postgres> {
         server.create_monitor(PLAIN.0, PLAIN.1, 10);
         server
     })
-}
-
-/// What systemd would start: words of ExecStart without the program, and the environment.
-struct Unit {
-    args: Vec<String>,
-    env: BTreeMap<String, String>,
-}
-
-/// Lines without comments, those that end in a backslash joined.
-fn lines(text: &str) -> Vec<String> {
-    let joined = text.replace("\\\n", " ");
-    joined.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with(['#', ';'])).map(str::to_owned).collect()
-}
-
-/// Words as systemd splits them: at blanks, with quotes around a word or a part of it.
-fn words(text: &str) -> Vec<String> {
-    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
-    for c in text.chars() {
-        match (quote, c) {
-            (Some(q), c) if c == q => quote = None,
-            (None, '"' | '\'') => {
-                quote = Some(c);
-                word.get_or_insert_default();
-            }
-            (None, c) if c.is_whitespace() => words.extend(word.take()),
-            (_, c) => word.get_or_insert_default().push(c),
-        }
-    }
-    assert_eq!(quote, None, "an open quote: {text}");
-    words.extend(word);
-    words
-}
-
-fn unit(text: &str) -> Unit {
-    let mut unit = Unit { args: Vec::new(), env: BTreeMap::new() };
-    let assign = |env: &mut BTreeMap<String, String>, word: &str| {
-        let (name, value) = word.split_once('=').unwrap_or_else(|| panic!("no assignment: {word}"));
-        env.insert(name.to_owned(), value.to_owned());
-    };
-    let mut section = String::new();
-    for line in lines(text) {
-        if line.starts_with('[') {
-            section = line;
-            continue;
-        }
-        let (key, value) = line.split_once('=').unwrap_or_else(|| panic!("no setting: {line}"));
-        match (section.as_str(), key) {
-            ("[Service]", "Environment") => words(value).iter().for_each(|word| assign(&mut unit.env, word)),
-            ("[Service]", "EnvironmentFile") => {
-                for line in lines(&fs::read_to_string(value).unwrap()) {
-                    let (name, value) = line.split_once('=').unwrap();
-                    let value = value.strip_prefix(['"', '\'']).map_or(value, |v| v.strip_suffix(['"', '\'']).unwrap());
-                    unit.env.insert(name.to_owned(), value.to_owned());
-                }
-            }
-            ("[Service]", "ExecStart") => {
-                for word in words(value).into_iter().skip(1) {
-                    match word.strip_prefix('$') {
-                        // A variable without braces is split at blanks.
-                        Some(name) => unit.args.extend(unit.env[name].split_whitespace().map(str::to_owned)),
-                        None => unit.args.push(word),
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    unit
-}
-
-/// Writes the fixtures with the places of this test in them; the port of the page is the second one.
-fn fixtures() -> (TempFolder, u16) {
-    let (folder, port) = (TempFolder::new("dropin"), free_port());
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/postgres_dropin");
-    for name in ["packaged.service", "packaged.env", "handmade.service"] {
-        let text = fs::read_to_string(source.join(name)).unwrap();
-        let text = text.replace("{FOLDER}", &folder.path().display().to_string()).replace("{PORT}", &port.to_string());
-        let text = text.replace("{SERVER}", &shared().port().to_string()).replace("{USER}", MONITOR).replace("{PASSWORD}", &encode(CANARY));
-        folder.write(name, &text);
-    }
-    folder.write("user", &format!("{MONITOR}\n"));
-    folder.write_secret("password", &format!("{CANARY}\n"));
-    (folder, port)
-}
-
-/// Starts ours as the unit says and gives the page at the unit's own address.
-fn start(name: &str, path: &str) -> (Exporter, Page) {
-    let (folder, port) = fixtures();
-    let Unit { args, env } = unit(&fs::read_to_string(folder.join(name)).unwrap());
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let env: Vec<(&str, &str)> = env.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-    let exporter = Exporter::start(BINARY, &args, &env);
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
-    // The password's file goes with the folder; the first page has a login behind it.
-    let page = poll::within(LIMIT, || {
-        let answer = http::get(address, path, &[], Duration::from_secs(20)).ok()?;
-        assert_eq!(answer.status, 200, "{}\n{}", answer.text(), exporter.logs());
-        Some(Page::parse(&answer.text()).unwrap()).filter(|page| page.value("pg_up", &[]) == Some(1.0))
-    });
-    let page = page.unwrap_or_else(|| panic!("{name}: never up\n{}", exporter.logs()));
-    assert!(!tells(&exporter.logs()), "the log shows the password");
-    (exporter, page)
-}
-
-#[test]
-fn a_packaged_unit_starts_ours() {
-    let (exporter, page) = start("packaged.service", "/metrics");
-    assert!(page.has("pg_stat_database_xact_commit") && page.has("pg_blocked_sessions"), "{}", exporter.logs());
-    assert!(!page.has("pg_settings_max_connections"), "--disable-settings-metrics");
-    assert!(!page.has("pg_stat_bgwriter_buffers_alloc_total"), "--no-collector.stat_bgwriter");
-    let ran: Vec<&str> = page.series("sage_collector_success").iter().map(|s| s.labels["collector"].as_str()).collect();
-    assert!(!ran.contains(&"settings") && !ran.contains(&"bgwriter"), "{ran:?}");
-    assert!(!exporter.logs().contains(" INFO "), "--log.level=warn: {}", exporter.logs());
-}
-
-#[test]
-fn a_handmade_unit_starts_ours() {
-    let (exporter, page) = start("handmade.service", "/pg");
-    assert_eq!(exporter.get("/metrics").status, 404, "PG_EXPORTER_WEB_TELEMETRY_PATH");
-    let ran: Vec<&str> = page.series("pg_scrape_collector_success").iter().map(|s| s.labels["collector"].as_str()).collect();
-    assert_eq!(ran, ["locks"], "PG_EXPORTER_DISABLE_DEFAULT_METRICS=true, --collector.locks");
-    assert!(page.has("pg_blocked_sessions"), "{}", exporter.logs());
-    assert!(exporter.logs().lines().all(|line| line.starts_with('{')), "--log.format=json: {}", exporter.logs());
 }
 
 #[test]

@@ -8,6 +8,7 @@ pub mod boards;
 pub mod breakage;
 pub mod draw;
 pub mod drill;
+pub mod dropin;
 pub mod exporter;
 pub mod fault;
 pub mod golden;

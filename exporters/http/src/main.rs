@@ -12,6 +12,7 @@ mod json;
 mod known;
 mod metrics;
 mod network;
+mod peer;
 mod ping;
 mod prober;
 mod probes;
