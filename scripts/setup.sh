@@ -19,6 +19,8 @@ wanted=(
   "apache2-bin      the real server of demo and tests, without Debian's own configuration and service"
   "iproute2         network namespaces, for pings to a far end that loses and delays"
   "unbound          the real DNS server of the tests of probes"
+  "mariadb-server-core a real database server for the tests of probes, without Debian's own configuration and service"
+  "slapd            a real directory server for the tests of probes"
   "prometheus       the real Prometheus of demo and tests, promtool"
   "prometheus-alertmanager the real Alertmanager of demo and tests, amtool"
 )
@@ -197,7 +199,7 @@ grpc() {
 
 missing=()
 if ! command -v dpkg-query >/dev/null; then
-  for program in cc git curl openssl /usr/lib/postgresql/15/bin/postgres redis-server redis-cli nginx apache2 unbound prometheus promtool prometheus-alertmanager; do
+  for program in cc git curl openssl /usr/lib/postgresql/15/bin/postgres redis-server redis-cli nginx apache2 unbound mariadbd slapd prometheus promtool prometheus-alertmanager; do
     command -v "$program" >/dev/null || missing+=("$program")
   done
   if [ ${#missing[@]} -eq 0 ]; then
@@ -251,7 +253,7 @@ apt=("${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-
 
 # Nor at the next boot, where systemd would start what has just been installed.
 if [ -d /run/systemd/system ]; then
-  for unit in postgresql redis-server nginx unbound prometheus prometheus-alertmanager prometheus-postgres-exporter prometheus-redis-exporter; do
+  for unit in postgresql redis-server nginx unbound slapd prometheus prometheus-alertmanager prometheus-postgres-exporter prometheus-redis-exporter; do
     for package in "${missing[@]}"; do
       case $package in
         "$unit" | "$unit"-15) "${root[@]}" systemctl disable --now "$unit.service" && echo "set-up: $unit.service is off" ;;

@@ -1,5 +1,5 @@
-//! Recognition of the real PostgreSQL and Redis without credentials: over TCP, TLS and Unix sockets, full ones, wrong ones, and
-//! what the servers say of it. The other protocols are scripted in the exporter's own tests.
+//! Recognition of the real PostgreSQL, Redis, MariaDB and OpenLDAP without credentials: over TCP, TLS and Unix sockets, full ones,
+//! wrong ones, and what the servers say of it. Of the other protocols the exporter's own tests have what servers answered.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "test file")]
 
 use std::net::{SocketAddr, TcpStream};
@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use e2e::exporter::Exporter;
 use e2e::http::encode;
+use e2e::issuer::Authority;
 use e2e::page::Page;
 use e2e::poll;
+use e2e::servers::mariadb::MariaDb;
 use e2e::servers::postgres::{Postgres, PostgresOptions};
 use e2e::servers::redis::Redis;
+use e2e::servers::slapd::Slapd;
 use e2e::temp::TempFolder;
 use e2e::watched::{LIMIT, errors, scrape_at};
 
@@ -21,6 +24,9 @@ const MODULES: &str = "modules:
   redis: {prober: tcp, tcp: {preferred_ip_protocol: ip4, protocol: redis}}
   mysql: {prober: tcp, timeout: 1s, tcp: {preferred_ip_protocol: ip4, protocol: mysql}}
   postgres_tls: {prober: tcp, tcp: {preferred_ip_protocol: ip4, starttls: postgres, protocol: postgresql, tls_config: {insecure_skip_verify: true}}}
+  mysql_tls: {prober: tcp, tcp: {preferred_ip_protocol: ip4, starttls: mysql, tls_config: {insecure_skip_verify: true}}}
+  ldap: {prober: tcp, timeout: 1s, tcp: {preferred_ip_protocol: ip4, protocol: ldap}}
+  ldap_tls: {prober: tcp, tcp: {preferred_ip_protocol: ip4, starttls: ldap, protocol: ldap, tls_config: {insecure_skip_verify: true}}}
   postgres_socket: {prober: unix, unix: {protocol: postgresql}}
   redis_socket: {prober: unix, unix: {query_response: [{send: PING}, {expect: '^[+](PONG)', labels: [{name: said, value: '${1}'}]}]}}
 ";
@@ -129,4 +135,46 @@ fn a_real_redis() {
         (verdict(&at.probe("redis", address)) == fails("overloaded", "too_many_connections")).then_some(())
     });
     drop(held);
+}
+
+#[test]
+fn a_real_mariadb() {
+    let (at, folder) = (Setting::new(), TempFolder::new("pair"));
+    let pair = Authority::new(&folder, "authority").issue(&folder, "server", &["127.0.0.1"]);
+    let server = MariaDb::start(&pair, &["--max-connections=10", "--connect-timeout=60", "--max-connect-errors=3"]);
+    // More often than a server bears broken handshakes before it locks a machine out.
+    for _ in 0..8 {
+        let page = at.probe("mysql", server.address());
+        assert_eq!(verdict(&page), fine(), "{page:?}\n{}", server.logs());
+        let info = page.series("probe_tcp_protocol_info")[0];
+        assert!(info.labels["protocol"] == "mysql" && info.labels["version"].contains("MariaDB"), "{info:?}");
+    }
+    let page = at.probe("mysql_tls", server.address());
+    assert_eq!(verdict(&page), fine(), "{page:?}");
+    assert!(page.has("probe_ssl_earliest_cert_expiry") && page.has("probe_tls_version_info"), "{page:?}");
+    assert_eq!(verdict(&at.probe("postgresql", server.address())), fails("decode", "protocol_mismatch"));
+    // One place more is kept for administrators.
+    let held: Vec<_> = (0..11).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
+    poll::until("all places are taken", LIMIT, || {
+        (verdict(&at.probe("mysql", server.address())) == fails("overloaded", "too_many_connections")).then_some(())
+    });
+    drop(held);
+    poll::until("there is room again", LIMIT, || (verdict(&at.probe("mysql", server.address())) == fine()).then_some(()));
+}
+
+#[test]
+fn a_real_openldap() {
+    let (at, folder) = (Setting::new(), TempFolder::new("pair"));
+    let plain = Slapd::start(None);
+    let page = at.probe("ldap", plain.address());
+    assert_eq!(verdict(&page), fine(), "{page:?}");
+    assert_eq!(page.value("probe_tcp_protocol_info", &[("protocol", "ldap"), ("version", "")]), Some(1.0), "{page:?}");
+    assert_eq!(verdict(&at.probe("ldap_tls", plain.address())), fails("tls", "starttls_refused"));
+    // A server that waits for more of what it takes for a message.
+    assert_eq!(verdict(&at.probe("mysql", plain.address())), fails("timeout", "first_byte_timeout"));
+    let pair = Authority::new(&folder, "authority").issue(&folder, "server", &["127.0.0.1"]);
+    let server = Slapd::start(Some(&pair));
+    let page = at.probe("ldap_tls", server.address());
+    assert_eq!(verdict(&page), fine(), "{page:?}");
+    assert!(page.has("probe_ssl_earliest_cert_expiry"), "{page:?}");
 }

@@ -4,11 +4,13 @@
 pub mod alertmanager;
 pub mod apache;
 pub mod grpc;
+pub mod mariadb;
 pub mod nginx;
 pub mod postgres;
 pub mod prometheus;
 pub mod redis;
 pub mod responder;
+pub mod slapd;
 pub mod token;
 pub mod unbound;
 pub mod web;
