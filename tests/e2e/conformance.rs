@@ -4,13 +4,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use e2e::exporter::{self, Exporter};
 use e2e::fault::{FaultProxy, Mode};
@@ -28,6 +28,39 @@ use e2e::watched::{CANARY, LIMIT, MONITOR, TIMEOUT_HEADER, environment, server, 
 use serde_json::Value;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// Where programs show their inside.
+const DEBUG: [&str; 30] = [
+    "/debug",
+    "/debug/",
+    "/debug/pprof",
+    "/debug/pprof/",
+    "/debug/pprof/heap",
+    "/debug/pprof/goroutine",
+    "/debug/pprof/profile",
+    "/debug/pprof/cmdline",
+    "/debug/pprof/symbol",
+    "/debug/pprof/trace",
+    "/debug/vars",
+    "/debug/requests",
+    "/debug/events",
+    "/debug/fgprof",
+    "/debug/statsviz/",
+    "/pprof",
+    "/pprof/",
+    "/actuator",
+    "/actuator/env",
+    "/actuator/heapdump",
+    "/actuator/threaddump",
+    "/jolokia",
+    "/server-status",
+    "/status",
+    "/env",
+    "/heapdump",
+    "/trace",
+    "/.env",
+    "/.git/config",
+    "/-/quitquitquit",
+];
 const SHELLS: [&str; 5] = ["bash", "elvish", "fish", "powershell", "zsh"];
 
 fn root() -> PathBuf {
@@ -194,6 +227,12 @@ fn each_bad_configuration_is_refused_with_its_reason() {
             prints(binary, &["config", "validate", &format!("--config.file={}", example.display())]),
             "the configuration is valid\n"
         );
+        // Ten names for ten times the one before: ten thousand million in a few lines.
+        let layers = (1..10).map(|n| format!("l{n}: &l{n} [{}]\n", vec![format!("*l{}", n - 1); 10].join(", ")));
+        let bomb = TempFolder::new("bomb").write("bomb.yml", &format!("l0: &l0 [x]\n{}", layers.collect::<String>()));
+        let (begun, bombed) = (Instant::now(), says(binary, &["config", "validate", &format!("--config.file={}", bomb.display())], &[]));
+        assert!(bombed.code == Some(1) && bombed.err.contains("code: SG-01"), "{binary}: {}", bombed.err);
+        assert!(begun.elapsed() < Duration::from_secs(5), "{binary}: {:?}", begun.elapsed());
         let missing = says(binary, &["config", "validate", "--config.file=nowhere.yml"], &[]);
         assert!(missing.code == Some(1) && missing.err.contains("nowhere.yml") && missing.err.contains("hint: "), "{}", missing.err);
     }
@@ -209,7 +248,7 @@ fn the_routes_of_all() {
         for (path, status) in [("/", 200), ("/metrics", 200), ("/-/healthy", 200), ("/-/ready", 200), ("/probe", 400)] {
             assert_eq!(exporter.get(path).status, status, "{binary} {path}");
         }
-        for path in ["/nothing", "/debug/pprof/", "/-/quit", "/metrics/", "/../etc/passwd", "/config", "/-/Reload"] {
+        for path in ["/nothing", "/-/quit", "/metrics/", "/../etc/passwd", "/config", "/-/Reload"].iter().chain(&DEBUG) {
             assert_eq!(exporter.get(path).status, 404, "{binary} {path}");
         }
         assert_eq!(exporter.get("/-/reload").status, 403, "{binary}");
@@ -295,17 +334,35 @@ fn bundled(binary: &str, args: &[&str], env: &[(&str, &str)]) -> (String, String
     (String::from_utf8(out.stdout).unwrap(), said)
 }
 
+/// Gives back what it is sent where that is HTTP, so that a secret comes from both sides; else it says nothing that any product says.
+fn echo() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            thread::spawn(move || {
+                let (mut sent, mut part) = (Vec::new(), [0; 4096]);
+                stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+                while let Ok(count @ 1..) = stream.read(&mut part) {
+                    sent.extend_from_slice(&part[..count]);
+                }
+                let answer = match sent.windows(5).any(|bytes| bytes == b"HTTP/") {
+                    true => [format!("HTTP/1.1 403 No\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", sent.len()).as_bytes(), &sent]
+                        .concat(),
+                    false => b"-ERR go away\r\n".to_vec(),
+                };
+                let _ = stream.write_all(&answer);
+            });
+        }
+    });
+    address
+}
+
 #[test]
 fn a_password_is_in_nothing_that_is_shown() {
     for binary in &exporter::all() {
-        // Takes each connection and says nothing that any product would say.
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let _ = stream.unwrap().write_all(b"-ERR go away\r\n");
-            }
-        });
+        let address = echo();
         let folder = TempFolder::new(short(binary));
         let password = folder.write_secret("password", CANARY);
         let Aimed { config, path, .. } = aimed(binary, address, Some(&password));
@@ -315,9 +372,35 @@ fn a_password_is_in_nothing_that_is_shown() {
         if says(binary, &["config", "validate", &flag], &[]).code != Some(0) {
             flag = format!("--config.file={}", folder.write("d.yml", &aimed(binary, address, None).config).display());
         }
+        // Who knows more kinds of secrets brings a file with all of them.
+        let kinds = root().join(format!("tests/fixtures/canary/{}.yml", short(binary)));
+        let mut modules = Vec::new();
+        if let Ok(text) = fs::read_to_string(&kinds) {
+            let text = text.replace("{ADDRESS}", &address.to_string()).replace("{SECRET}", &password.display().to_string());
+            let tree = sage_common::tree::parse(&text, "canary").unwrap();
+            let section = tree.pairs().unwrap().iter().find(|(key, _)| key.text() == Some("modules")).unwrap();
+            modules = section.1.pairs().unwrap().iter().map(|(key, _)| key.text().unwrap().to_owned()).collect();
+            flag = format!("--config.file={}", folder.write("e.yml", &text).display());
+            assert_eq!(prints(binary, &["config", "validate", &flag]), "the configuration is valid\n");
+        }
         let exporter = Exporter::start(binary, &[&flag, "--log.level=debug"], &[]);
         for path in ["/", "/metrics", &path, "/-/healthy", "/-/ready", "/nothing", "/-/reload"] {
             assert!(!tells(&exporter.get(path).text()), "{binary} {path}");
+        }
+        for module in modules {
+            let target = format!("http://{address}/");
+            let page = exporter.get(&format!("/probe?module={module}&target={}", http::encode(&target)));
+            assert!(page.status == 200 && !tells(&page.text()), "{binary} {module}: {}", page.text());
+            let args = [
+                "check",
+                "--timeout=2s",
+                "--log.level=debug",
+                &flag,
+                &format!("--check.module={module}"),
+                &format!("--check.target={target}"),
+            ];
+            // What it says is searched by `says`.
+            assert!(says(binary, &args, &[]).out.contains(&target), "{binary} {module}");
         }
         assert!(!tells(&exporter.logs()), "{binary}: {}", exporter.logs());
         for args in [
@@ -332,6 +415,18 @@ fn a_password_is_in_nothing_that_is_shown() {
         }
         let (text, said) = bundled(binary, &[&flag, "--timeout=2s"], &[]);
         assert!(!tells(&text) && text.contains("sage_build_info{"), "{binary}: {text}");
+        // Of the own port: neither key nor hash.
+        let made = prints(binary, &["tls-init", "--directory", folder.path().to_str().unwrap()]);
+        let own = [fs::read_to_string(folder.join("web.yml")).unwrap(), fs::read_to_string(folder.join("web.key")).unwrap(), made].concat();
+        let secrets: Vec<&str> = own.split_whitespace().filter(|word| word.starts_with("$2") || word.len() == 64).collect();
+        assert!(secrets.len() >= 2, "{binary}: a hash and lines of a key are looked for: {own}");
+        let web = format!("--web.config.file={}", folder.join("web.yml").display());
+        let archive = bundled(binary, &[&flag, &web, "--timeout=2s"], &[]).0;
+        let shown =
+            ["print-config", "scrape-config", "check"].map(|command| says(binary, &[command, &flag, &web], &[])).map(|e| e.out + &e.err);
+        for secret in secrets {
+            assert!(!archive.contains(secret) && !shown.iter().any(|text| text.contains(secret)), "{binary}: {secret}");
+        }
         for name in ["about.txt", "config.yml", "check.json", "metrics.prom", "sizes.txt", "log.txt"] {
             assert!(said.contains(name), "{binary}: {said}");
         }
