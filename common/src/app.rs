@@ -46,6 +46,12 @@ pub trait App: Send + Sync + 'static {
     /// The samples of `/probe`.
     fn probe(&self, ask: Ask) -> BoxFuture<'_, Result<Sink, HttpError>>;
 
+    /// The page for people that `ask` wants in the place of samples, if it wants one and there is one.
+    fn explain(&self, ask: &Ask) -> Option<BoxFuture<'_, Result<String, HttpError>>> {
+        let _ = ask;
+        None
+    }
+
     /// Scrapes that may run at once where the user says nothing: enough for all targets, whichever of them hang.
     fn room(&self) -> usize;
 

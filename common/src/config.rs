@@ -96,44 +96,6 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
     }
 }
 
-/// A part of a file with the place where it begins, for what can be refused only when all of it is known.
-#[derive(Clone, Debug)]
-pub struct Placed<T> {
-    /// The part.
-    pub value: T,
-    /// Line and column; none where it does not come from a file.
-    place: Option<(u64, u64)>,
-}
-
-impl<T> From<T> for Placed<T> {
-    fn from(value: T) -> Self {
-        Self { value, place: None }
-    }
-}
-
-impl<T> Placed<T> {
-    /// The refusal with the place in `file` in front, where there is one.
-    pub fn refused(&self, file: Option<&Path>, refusal: Invalid) -> Invalid {
-        match (file, self.place) {
-            (Some(file), Some((line, column))) => refusal.within(format_args!("{}:{line}:{column}", file.display())),
-            _ => refusal,
-        }
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Placed<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let read = serde_saphyr::Spanned::<T>::deserialize(deserializer)?;
-        Ok(Self { value: read.value, place: Some((read.referenced.line(), read.referenced.column())) })
-    }
-}
-
-impl<T: Serialize> Serialize for Placed<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.value.serialize(serializer)
-    }
-}
-
 /// What a page may take and how long it may last: one named way of scraping.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default, bound = "")]

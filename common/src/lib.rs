@@ -31,6 +31,7 @@ pub mod now;
 pub mod os;
 pub mod parse;
 pub mod peer;
+pub mod probe_log;
 pub mod prober;
 pub mod reload;
 pub mod report;

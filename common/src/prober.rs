@@ -4,14 +4,10 @@
 //! on its own interval, whose findings are on `/metrics`.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use crate::app::{App, Ask, BoxFuture, Scrapes, Section};
@@ -21,20 +17,24 @@ use crate::cli::CommonFlags;
 use crate::codes;
 use crate::collector::About;
 use crate::command::Failure;
-use crate::commands::discover::{self, Traces};
-use crate::config::{self, Named, Placed};
+use crate::commands::discover;
+use crate::config;
 use crate::deadline::Deadline;
-use crate::desc::Info;
 use crate::error::{CollectError, HttpError, Invalid};
+use crate::expo::{self, Format};
 use crate::exporter::Program;
 use crate::flight::Flight;
-use crate::os::listening::Place;
 use crate::peer::Peer;
+use crate::probe_log::Log;
 use crate::put;
 use crate::report::note;
 use crate::service::Meta;
 use crate::sink::{NO_LIMIT, Sink};
 use crate::tasks::Tasks;
+
+pub use self::ask::{Outcome, Prober, Question};
+
+mod ask;
 
 crate::metrics! {
     /// 1 when the target answered at all (a connection, a status line), whatever the module thinks of the answer, else 0.
@@ -43,83 +43,6 @@ crate::metrics! {
     SCRAPE_DURATION: Gauge "sage_scrape_duration_seconds" [];
     /// 1 with the reason, from a closed set, while the probe fails.
     ERROR: Gauge "sage_error" [collector, reason];
-}
-
-/// How one probe ended; its samples are in the sink.
-#[derive(Debug, Default)]
-pub struct Outcome {
-    /// Whether the target answered at all.
-    pub answered: bool,
-    /// Whether the module is content with the answer.
-    pub success: bool,
-    /// Why not.
-    pub error: Option<CollectError>,
-}
-
-/// A way of asking free targets.
-pub trait Prober: Sized + Send + Sync + 'static {
-    /// Who the exporter is.
-    const META: Meta;
-    /// The exporter that it replaces.
-    const PEER: Option<Peer> = None;
-    /// All families it can write.
-    const METRICS: &'static [Info];
-    /// Reasons for failure that only this prober has.
-    const REASONS: &'static [&'static str] = &[];
-    /// One way of probing, a strict struct of the configuration.
-    type Module: DeserializeOwned + Serialize + Clone + fmt::Debug + Send + Sync + 'static;
-    /// The configuration file, a strict struct; its default is what there is without a file.
-    type Config: DeserializeOwned + Serialize + Default + Clone + fmt::Debug + Send + Sync + 'static;
-    /// What goes on beside probes.
-    type Work: Background<Self::Config>;
-    /// Its own commands.
-    type Command: clap::Subcommand + fmt::Debug + Send + Sync;
-
-    /// A target as one may write it.
-    const EXAMPLE: &'static str;
-
-    /// How servers on this machine that can be probed are recognised.
-    const TRACES: Traces = Traces::NONE;
-
-    /// The target behind `place`, if it is one. One request that needs no login and changes nothing.
-    fn recognise(place: &Place) -> impl Future<Output = Option<String>> + Send {
-        let _ = place;
-        async { None }
-    }
-
-    /// The modules of a configuration file.
-    fn modules(config: &Self::Config) -> &Named<Placed<Self::Module>>;
-
-    /// True for an own command that tells its progress in the log.
-    fn logs(command: &Self::Command) -> bool;
-
-    /// Runs an own command to its end.
-    fn own(command: Self::Command, common: &CommonFlags) -> impl Future<Output = Result<(), Failure>> + Send;
-
-    /// The module that is used where a request names none.
-    const DEFAULT_MODULE: &'static str;
-
-    /// Longest probe, where the module says so.
-    fn timeout(module: &Self::Module) -> Option<Duration>;
-
-    /// Refuses settings that make no sense.
-    ///
-    /// # Errors
-    /// What is wrong and what to write instead.
-    fn validate(module: &Self::Module) -> Result<(), Invalid>;
-
-    /// Refuses a target that cannot be one, before it is logged or probed.
-    ///
-    /// # Errors
-    /// What is wrong with it; the text does not repeat a password that stands in it.
-    fn accept(target: &str, module: &Self::Module) -> Result<(), String>;
-
-    /// Probes `target` and writes what it saw, `probe_success` and `probe_duration_seconds` excepted: these the framework
-    /// writes. It ends before the deadline by itself where it can say more than "timeout".
-    fn probe(target: &str, module: &Self::Module, deadline: Deadline, out: &mut Sink) -> impl Future<Output = Outcome> + Send;
-
-    /// Writes the verdict in this prober's own names.
-    fn verdict(outcome: &Outcome, duration: Duration, out: &mut Sink);
 }
 
 /// Flags of a prober.
@@ -131,18 +54,27 @@ pub struct ProbeFlags {
     /// Module that `check` probes with
     #[arg(long = "check.module", value_name = "MODULE", global = true)]
     pub check_module: Option<String>,
+    /// Answer `/probe?debug=true` with the log of the probe, its samples and its module; no secrets are shown
+    #[arg(long = "probe.debug", global = true)]
+    pub debug: bool,
 }
 
 /// A prober with its configuration loaded.
 pub struct ProbeApp<P: Prober> {
     modules: BTreeMap<String, Arc<P::Module>>,
-    flight: Flight<(String, String), Arc<Sink>>,
+    flight: Flight<Key, Arc<Sink>>,
     config: P::Config,
     work: Arc<P::Work>,
     tasks: Tasks,
     flags: ProbeFlags,
     offset: Duration,
 }
+
+/// What makes two questions the same: target, hostname, module.
+type Key = (String, Option<String>, String);
+
+/// What a request asks, with the module's name and the module.
+type Asked<'a, M> = (Question<'a, M>, &'a str, &'a Arc<M>);
 
 /// Longest probe of a module that sets no limit.
 const LONGEST: Duration = Duration::from_secs(120);
@@ -153,11 +85,11 @@ const ENCODE_MARGIN: Duration = Duration::from_millis(20);
 /// How much sooner than we cut it a probe is told to end: then it still writes what it saw.
 const LAST_WORDS: Duration = Duration::from_millis(10);
 
-async fn run<P: Prober>(target: &str, module: &P::Module, deadline: Deadline) -> (Sink, Outcome, Duration) {
+async fn run<P: Prober>(question: Question<'_, P::Module>) -> (Sink, Outcome, Duration) {
     let started = Instant::now();
     let mut out = Sink::new(NO_LIMIT);
-    let deadline = deadline.sooner(ENCODE_MARGIN);
-    let outcome = deadline.run(P::probe(target, module, deadline.sooner(LAST_WORDS), &mut out)).await;
+    let (target, deadline) = (question.target, question.deadline.sooner(ENCODE_MARGIN));
+    let outcome = deadline.run(P::probe(Question { deadline: deadline.sooner(LAST_WORDS), ..question }, &mut out)).await;
     let outcome = outcome.unwrap_or_else(|_| Outcome { error: Some(CollectError::timeout("no answer in time")), ..Outcome::default() });
     let duration = started.elapsed();
     P::verdict(&outcome, duration, &mut out);
@@ -178,9 +110,8 @@ impl<P: Prober> ProbeApp<P> {
         };
         let mut modules = BTreeMap::new();
         for (name, module) in &P::modules(&config).0 {
-            let refused = |e: Invalid| module.refused(common.config_file.as_deref(), e.within(format_args!("module {name}")));
-            P::validate(&module.value).map_err(refused)?;
-            modules.insert(name.clone(), Arc::new(module.value.clone()));
+            P::validate(module).map_err(|e| e.within(format_args!("module {name}")))?;
+            modules.insert(name.clone(), Arc::new(module.clone()));
         }
         let work = Arc::new(P::Work::make(&config, before.map(|app| &*app.work))?);
         let (flags, offset) = (flags.clone(), common.timeout_offset.0);
@@ -193,15 +124,50 @@ impl<P: Prober> ProbeApp<P> {
         Ok((found.0.as_str(), found.1))
     }
 
-    async fn page(&self, ask: Ask) -> Result<Sink, HttpError> {
+    /// What a request asks.
+    fn question<'a>(&'a self, ask: &'a Ask) -> Result<Asked<'a, P::Module>, HttpError> {
         let target = ask.one("target")?.filter(|t| !t.is_empty());
         let target = target.ok_or_else(|| HttpError::bad_request("the parameter target is missing: /probe?target=https://example.com"))?;
         let (name, module) = self.module(ask.one("module")?)?;
         P::accept(target, module).map_err(HttpError::bad_request)?;
+        let hostname = ask.one("hostname")?.filter(|name| !name.is_empty());
+        hostname.map_or(Ok(()), |name| P::accept_hostname(name, module)).map_err(HttpError::bad_request)?;
         let deadline = ask.deadline(self.offset, P::timeout(module).unwrap_or(LONGEST));
-        let (work, _) = self.flight.join((target.to_owned(), name.to_owned()), || {
-            let (target, module) = (target.to_owned(), Arc::clone(module));
-            async move { Arc::new(run::<P>(&target, &module, deadline).await.0) }.boxed()
+        Ok((Question { target, hostname, module, deadline, log: Log::default() }, name, module))
+    }
+
+    /// The page of a probe for people: how it went, what it would have told, and by what settings.
+    async fn told(&self, ask: Ask) -> Result<String, HttpError> {
+        if !self.flags.debug {
+            return Err(HttpError::new(403, Invalid::new("debug is off").hint("start with --probe.debug while you look for a fault")));
+        }
+        let (question, name, module) = self.question(&ask)?;
+        let log = Log::kept();
+        log.say(|| format!("module {name}, {:.3} s are left", question.deadline.remaining().as_secs_f64()));
+        let (mut out, outcome, _) = run::<P>(Question { log: log.clone(), ..question }).await;
+        log.say(|| {
+            outcome.error.as_ref().map_or_else(|| "the probe is well".to_owned(), |error| format!("the probe failed: {}", note(error)))
+        });
+        out.settle();
+        let samples = String::from_utf8_lossy(&expo::write(&out, Format::Text)).into_owned();
+        let settings = serde_saphyr::to_string(&**module).unwrap_or_else(|e| format!("cannot be written as YAML: {e}\n"));
+        Ok(format!(
+            "Log of the probe:\n{}\nMetrics that it would have given:\n{samples}\nModule {name}, without secrets:\n{settings}",
+            log.text()
+        ))
+    }
+
+    async fn page(&self, ask: Ask) -> Result<Sink, HttpError> {
+        let (question, name, module) = self.question(&ask)?;
+        let (target, hostname, deadline) = (question.target.to_owned(), question.hostname.map(str::to_owned), question.deadline);
+        let (work, _) = self.flight.join((target.clone(), hostname.clone(), name.to_owned()), || {
+            let module = Arc::clone(module);
+            async move {
+                let log = Log::default();
+                let question = Question { target: &target, hostname: hostname.as_deref(), module: &*module, deadline, log };
+                Arc::new(run::<P>(question).await.0)
+            }
+            .boxed()
         });
         let mut page = Sink::new(NO_LIMIT);
         match deadline.run(work).await {
@@ -258,6 +224,11 @@ impl<P: Prober> App for ProbeApp<P> {
         self.page(ask).boxed()
     }
 
+    fn explain(&self, ask: &Ask) -> Option<BoxFuture<'_, Result<String, HttpError>>> {
+        let wanted = ask.all("debug").any(|value| value == "true");
+        wanted.then(|| self.told(ask.clone()).boxed())
+    }
+
     fn room(&self) -> usize {
         PROBES
     }
@@ -303,7 +274,8 @@ impl<P: Prober> App for ProbeApp<P> {
                     result.rows.push(Row::new(format!("target {}", i + 1), "refused", 0.0, 0, text, false));
                     continue;
                 }
-                let (sink, outcome, duration) = run::<P>(target, module, deadline).await;
+                let question = Question { target, hostname: None, module: &**module, deadline, log: Log::default() };
+                let (sink, outcome, duration) = run::<P>(question).await;
                 answered |= outcome.answered;
                 let kind = outcome.error.as_ref().map_or(if outcome.success { "ok" } else { "failed" }, |e| e.kind.as_str());
                 let text = outcome.error.as_ref().map(note).unwrap_or_default();

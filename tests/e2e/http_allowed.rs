@@ -86,6 +86,6 @@ fn a_module_without_the_list_is_named_with_its_line_and_with_what_to_write() {
     let told = run(BINARY, &["config", "validate", &format!("--config.file={}", path.display())], &[]);
     let text = String::from_utf8([told.stdout, told.stderr].concat()).unwrap();
     assert_eq!(told.status.code(), Some(1), "{text}");
-    let place = format!("{}:4:5: module login: basic_auth would be shown", path.display());
+    let place = format!("{}:6:7: module login: basic_auth would be shown", path.display());
     assert!(text.contains(&place) && text.contains("write `allowed_targets: [www.example.com"), "{text}");
 }

@@ -197,6 +197,9 @@ impl Site {
             return Err(busy("too many scrapes at once (--web.max-requests)"));
         }
         let app = self.current.app();
+        if !own && let Some(text) = app.explain(&ask) {
+            return Ok(plain(StatusCode::OK, text.await?));
+        }
         let mut page = if own { app.metrics(ask).await? } else { app.probe(ask).await? };
         page.lift_limit();
         if own {

@@ -10,6 +10,7 @@ use sage_common::error::CollectError;
 pub use sage_common::net::http::Stream;
 use sage_common::net::tls::Shown;
 use sage_common::net::{dial, tls};
+use sage_common::probe_log::Log;
 use sage_common::put;
 use sage_common::sink::Sink;
 use tokio::net::TcpStream;
@@ -80,19 +81,24 @@ pub struct Clock {
     running: Option<(Phase, Instant)>,
     /// Whether it is the way to the proxy that is looked for.
     pub to_proxy: bool,
+    /// What is told to people who want to know.
+    pub log: Log,
 }
 
 impl Clock {
     /// Ends the phase that runs and begins another.
     pub fn enter(&mut self, phase: Phase) {
         self.stop();
+        self.log.say(|| format!("{} begins", phase.name()));
         self.running = Some((phase, Instant::now()));
     }
 
     /// Ends the phase that runs.
     pub fn stop(&mut self) {
         if let Some((phase, since)) = self.running.take() {
-            *self.spent.entry(phase).or_default() += since.elapsed();
+            let spent = since.elapsed();
+            self.log.say(|| format!("{} took {:.6} s", phase.name(), spent.as_secs_f64()));
+            *self.spent.entry(phase).or_default() += spent;
         }
     }
 
@@ -195,6 +201,8 @@ pub async fn look_up(host: &Host, port: u16, route: Route<'_>, seen: &mut Seen) 
     seen.clock.enter(Phase::Resolve);
     let name = bare(host);
     let found = dial::resolve(&name, port).await?;
+    let shown = |found: &[SocketAddr]| found.iter().map(|a| a.ip().to_string()).collect::<Vec<_>>().join(", ");
+    seen.clock.log.say(|| format!("{name} is {}", shown(&found)));
     address::choose(&name, &found, route.preferred, route.fallback)
 }
 
@@ -213,6 +221,7 @@ pub async fn open(host: &Host, port: u16, route: Route<'_>, seen: &mut Seen) -> 
 /// Those of the system.
 pub async fn connect(chosen: SocketAddr, route: Route<'_>, seen: &mut Seen) -> Result<TcpStream, CollectError> {
     seen.clock.enter(Phase::Connect);
+    seen.clock.log.say(|| format!("connect to {chosen}"));
     let stream = match route.source {
         Some(source) => dial::connect_from(source, chosen).await?,
         None => dial::connect(&[chosen]).await?,
@@ -248,6 +257,7 @@ impl Secure {
         let suite = agreed.negotiated_cipher_suite().map(|s| format!("{:?}", s.suite()));
         // rustls calls the suites of TLS 1.3 TLS13_*; the registry of the protocol calls them TLS_*.
         let cipher = suite.unwrap_or_default().replacen("TLS13_", "TLS_", 1);
+        seen.clock.log.say(|| format!("agreed on {version} with {cipher}; the name is {}", self.name));
         seen.http2 = agreed.alpn_protocol() == Some(b"h2");
         state.agreed = Some((version.to_owned(), cipher));
         state.verified = self.checked;
@@ -265,9 +275,15 @@ const fn version_name(version: ProtocolVersion) -> &'static str {
 }
 
 impl Seen {
+    /// Nothing yet, and what will be is told to `log`.
+    pub fn telling(log: Log) -> Self {
+        Self { clock: Clock { log, ..Clock::default() }, ..Self::default() }
+    }
+
     /// Asks this address of `host`, which the resolver told in that time.
-    pub fn pinned(host: Host, ip: IpAddr, resolve: Duration) -> Self {
-        let mut seen = Self { pin: Some((host, ip)), ..Self::default() };
+    pub fn pinned(host: Host, ip: IpAddr, resolve: Duration, log: Log) -> Self {
+        log.say(|| format!("the address {ip} of {host} is asked"));
+        let mut seen = Self { pin: Some((host, ip)), ..Self::telling(log) };
         seen.clock.spent.insert(Phase::Resolve, resolve);
         seen
     }

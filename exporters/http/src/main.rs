@@ -8,6 +8,7 @@ mod config;
 mod connection;
 mod discover;
 mod filling;
+mod hostname;
 mod json;
 mod known;
 mod metrics;

@@ -5,13 +5,12 @@ use std::time::Duration;
 use sage_common::cli::CommonFlags;
 use sage_common::command::Failure;
 use sage_common::commands::discover::Traces;
-use sage_common::config::{Named, Placed};
-use sage_common::deadline::Deadline;
+use sage_common::config::Named;
 use sage_common::desc::Info;
 use sage_common::error::Invalid;
 use sage_common::os::listening::Place;
 use sage_common::peer::Peer;
-use sage_common::prober::{Outcome, Prober};
+use sage_common::prober::{Outcome, Prober, Question};
 use sage_common::put;
 use sage_common::service::Meta;
 use sage_common::sink::Sink;
@@ -19,6 +18,7 @@ use sage_common::sink::Sink;
 use crate::config::ModuleConfig;
 use crate::config::file::FileConfig;
 use crate::discover;
+use crate::hostname;
 use crate::metrics::{self, DURATION, ERROR_INFO, SUCCESS};
 use crate::peer::PEER;
 use crate::probes::Ask;
@@ -46,7 +46,7 @@ impl Prober for Http {
         discover::recognise(place).await
     }
 
-    fn modules(config: &FileConfig) -> &Named<Placed<ModuleConfig>> {
+    fn modules(config: &FileConfig) -> &Named<ModuleConfig> {
         &config.modules
     }
 
@@ -72,9 +72,13 @@ impl Prober for Http {
         module.prober.accept(target)
     }
 
-    async fn probe(target: &str, module: &ModuleConfig, deadline: Deadline, out: &mut Sink) -> Outcome {
-        let ask = Ask { target, module, deadline, out };
-        module.prober.probe(ask).await
+    fn accept_hostname(hostname: &str, module: &ModuleConfig) -> Result<(), String> {
+        hostname::accept(hostname, module)
+    }
+
+    async fn probe(question: Question<'_, ModuleConfig>, out: &mut Sink) -> Outcome {
+        let Question { target, hostname, module, deadline, log } = question;
+        module.prober.probe(Ask { target, hostname, module, deadline, log, out }).await
     }
 
     fn verdict(outcome: &Outcome, duration: Duration, out: &mut Sink) {

@@ -12,6 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use sage_common::config;
 use sage_common::deadline::Deadline;
 use sage_common::expo::{self, Format};
+use sage_common::probe_log::Log;
 use sage_common::prober::Outcome;
 use sage_common::sink::{NO_LIMIT, Sink};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -183,7 +184,7 @@ pub fn module(text: &str) -> ModuleConfig {
 pub async fn probe_by(module: &ModuleConfig, target: &str, time: Duration) -> Page {
     module.prober.accept(target).unwrap();
     let mut out = Sink::new(NO_LIMIT);
-    let ask = Ask { target, module, deadline: Deadline::after(time), out: &mut out };
+    let ask = Ask { target, hostname: None, module, log: Log::default(), deadline: Deadline::after(time), out: &mut out };
     let outcome = module.prober.probe(ask).await;
     out.settle();
     let text = String::from_utf8(expo::write(&out, Format::Text)).unwrap();

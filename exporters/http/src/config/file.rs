@@ -1,6 +1,6 @@
 //! The configuration file: `modules:` as in a blackbox.yml, and beside them what the exporter does on its own.
 
-use sage_common::config::{Named, Placed};
+use sage_common::config::Named;
 use serde::{Deserialize, Serialize};
 
 use super::ModuleConfig;
@@ -12,7 +12,7 @@ use crate::throughput::config::ThroughputConfig;
 #[serde(deny_unknown_fields, default)]
 pub struct FileConfig {
     /// Modules by name; where none are given, those that there are without a file.
-    pub modules: Named<Placed<ModuleConfig>>,
+    pub modules: Named<ModuleConfig>,
     /// Pings on their own interval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ping: Option<PingConfig>,
@@ -23,7 +23,7 @@ pub struct FileConfig {
 
 impl Default for FileConfig {
     fn default() -> Self {
-        let plain = |(name, prober): (&str, _)| Some((name.to_owned(), ModuleConfig::plain(prober)?.into()));
+        let plain = |(name, prober): (&str, _)| Some((name.to_owned(), ModuleConfig::plain(prober)?));
         let modules = [("http_2xx", "http"), ("tcp_connect", "tcp"), ("icmp", "icmp")].into_iter().filter_map(plain).collect();
         Self { modules: Named(modules), ping: None, throughput: None }
     }

@@ -12,6 +12,7 @@ use sage_common::app::BoxFuture;
 use sage_common::deadline::Deadline;
 use sage_common::error::CollectError;
 use sage_common::net::dial;
+use sage_common::probe_log::Log;
 use sage_common::prober::Outcome;
 use sage_common::put;
 use sage_common::sink::Sink;
@@ -54,6 +55,10 @@ pub struct Many<'a> {
     pub route: Route<'a>,
     /// Host and port of the target.
     pub place: Option<(Host, u16)>,
+    /// What the target is called in the question.
+    pub hostname: Option<Host>,
+    /// What is told to people who want to know.
+    pub log: Log,
 }
 
 struct Tried<F> {
@@ -69,12 +74,18 @@ pub async fn probe<'a, F: Facts>(
     out: &mut Sink,
     run: impl Fn(Start, Deadline) -> BoxFuture<'a, Ended<F>>,
 ) -> Outcome {
+    let log = many.log.clone();
+    if let (Some(hostname), Some((_, port))) = (&many.hostname, &many.place)
+        && let Err(refused) = many.route.fence.is_named(hostname, *port)
+    {
+        return tell(run(Start { seen: Seen::telling(log), ready: Err(refused) }, deadline).await, out);
+    }
     let name = many.place.filter(|(host, _)| many.which != Addresses::First && matches!(host, Host::Domain(_)));
     let Some((host, port)) = name else {
-        let ended = run(Start { seen: Seen::default(), ready: Ok(()) }, deadline).await;
+        let ended = run(Start { seen: Seen::telling(log), ready: Ok(()) }, deadline).await;
         return tell(ended, out);
     };
-    let mut seen = Seen::default();
+    let mut seen = Seen::telling(log.clone());
     let found = deadline.run(look_up(&host, port, many.route, many.which, &mut seen)).await;
     let found = found.unwrap_or_else(|_| Err(seen.clock.timeout()));
     seen.clock.stop();
@@ -83,7 +94,7 @@ pub async fn probe<'a, F: Facts>(
         Err(error) => return tell(run(Start { seen, ready: Err(error) }, deadline).await, out),
     };
     let asked = found.get(..MOST).unwrap_or(&found);
-    let begin = |ip| Start { seen: Seen::pinned(host.clone(), ip, resolve), ready: Ok(()) };
+    let begin = |ip| Start { seen: Seen::pinned(host.clone(), ip, resolve, log.clone()), ready: Ok(()) };
     let tried = if many.which == Addresses::All {
         join_all(asked.iter().map(|ip| timed(*ip, run(begin(*ip), deadline)))).await
     } else {
@@ -98,6 +109,8 @@ pub async fn probe<'a, F: Facts>(
         }
         tried
     };
+    let left = found.len().saturating_sub(tried.len());
+    log.say(|| format!("{} addresses were asked, {left} were not", tried.len()));
     put!(out, ADDRESSES { state: "asked" } = tried.len());
     put!(out, ADDRESSES { state: "not_asked" } = found.len().saturating_sub(tried.len()));
     for one in &tried {

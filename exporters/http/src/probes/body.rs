@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use brotli_decompressor::BrotliDecoderParameter;
+use brotli_decompressor::DecompressorWriter;
 use flate2::write::{DeflateDecoder, GzDecoder, ZlibDecoder};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -11,6 +13,8 @@ use sage_common::net::http::broken;
 use crate::config::http::HttpConfig;
 use crate::reason::Reason;
 
+/// Bytes that the decoder of br hands over at once.
+const CHUNK: usize = 16 << 10;
 /// Most bytes read where the module sets no limit.
 const DEFAULT_LIMIT: u64 = 10 << 20;
 
@@ -57,6 +61,7 @@ enum Decoder {
     Gzip(Box<GzDecoder<Intake>>),
     Zlib(Box<ZlibDecoder<Intake>>),
     Deflate(Box<DeflateDecoder<Intake>>),
+    Brotli(Box<DecompressorWriter<Intake>>),
     /// Deflate by name, of which the first byte tells which kind it is.
     Undecided(Option<Intake>),
 }
@@ -66,6 +71,12 @@ impl Decoder {
         match name {
             "gzip" => Self::Gzip(Box::new(GzDecoder::new(intake))),
             "deflate" => Self::Undecided(Some(intake)),
+            "br" => {
+                let mut decoder = DecompressorWriter::new(intake, CHUNK);
+                // The window of the standard, 16 MiB at most; the larger ones of an extension are refused.
+                decoder.set_parameter(BrotliDecoderParameter::BROTLI_DECODER_PARAM_LARGE_WINDOW, 0);
+                Self::Brotli(Box::new(decoder))
+            }
             _ => Self::Plain(intake),
         }
     }
@@ -88,6 +99,7 @@ impl Decoder {
             Self::Gzip(decoder) => decoder.write_all(data),
             Self::Zlib(decoder) => decoder.write_all(data),
             Self::Deflate(decoder) => decoder.write_all(data),
+            Self::Brotli(decoder) => decoder.write_all(data),
             Self::Undecided(_) => Ok(()),
         }
     }
@@ -98,6 +110,7 @@ impl Decoder {
             Self::Gzip(decoder) => decoder.try_finish(),
             Self::Zlib(decoder) => decoder.try_finish(),
             Self::Deflate(decoder) => decoder.try_finish(),
+            Self::Brotli(decoder) => decoder.close(),
             Self::Undecided(_) => Err(io::ErrorKind::UnexpectedEof.into()),
         }
     }
@@ -108,6 +121,7 @@ impl Decoder {
             Self::Gzip(decoder) => decoder.get_mut(),
             Self::Zlib(decoder) => decoder.get_mut(),
             Self::Deflate(decoder) => decoder.get_mut(),
+            Self::Brotli(decoder) => decoder.get_mut(),
             Self::Undecided(intake) => intake.get_or_insert_default(),
         }
     }

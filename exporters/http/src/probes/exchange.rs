@@ -18,6 +18,7 @@ use super::http::Facts;
 use super::line;
 use super::request::{self, Dress};
 use super::tasks::Tasks;
+use super::telling;
 use crate::config::http::HttpConfig;
 use crate::connection::Phase;
 use crate::token;
@@ -115,6 +116,7 @@ pub async fn once<'a>(
     let (by_proxy, two) = (line.proxy.is_some(), facts.seen.http2);
     let jar = facts.jar.as_ref().and_then(|jar| jar.header(&hop.url));
     let request = request::build(hop, http, Dress { proxy: line.proxy, token, two, cookies: jar })?;
+    facts.seen.clock.log.say(|| telling::request(hop, &request));
     facts.seen.clock.enter(Phase::Processing);
     let io = TokioIo::new(line.stream);
     let ended = if two {
@@ -148,6 +150,7 @@ async fn take<'a>(
     facts: &mut Facts,
 ) -> Result<Ended<'a>, CollectError> {
     facts.seen.clock.enter(Phase::Transfer);
+    facts.seen.clock.log.say(|| telling::answer(&answer));
     facts.head = Some(Head::of(&answer, hop.is_tls(), by_proxy));
     facts.answered = true;
     if let Some(jar) = &mut facts.jar {
@@ -160,5 +163,10 @@ async fn take<'a>(
     }
     let body = body::read(answer.into_body(), http, how.looks).await?;
     facts.body_length = body.length;
+    facts
+        .seen
+        .clock
+        .log
+        .say(|| body.length.map_or_else(|| "the body was not read to its end".to_owned(), |n| format!("{n} bytes of body")));
     Ok(Ended::Here(body))
 }

@@ -20,12 +20,12 @@ use super::{Ask, line, request, steps};
 use crate::allowed::Fence;
 use crate::config::http::HttpConfig;
 use crate::connection::{Phase, Seen};
-use crate::known;
 use crate::metrics::{
     FAILED_DUE_TO_REGEX, HTTP_BODY_LENGTH, HTTP_CONTENT_LENGTH, HTTP_DURATION, HTTP_LAST_MODIFIED, HTTP_REDIRECTS, HTTP_SSL,
     HTTP_STATUS_CODE, HTTP_VERSION,
 };
 use crate::reason::Reason;
+use crate::{hostname, known};
 
 /// Most redirects that are followed.
 const MAX_REDIRECTS: u32 = 10;
@@ -62,11 +62,18 @@ pub struct Facts {
 /// Probes.
 pub async fn probe(ask: Ask<'_>) -> Outcome {
     let default = HttpConfig::default();
-    let http = ask.module.http.as_ref().unwrap_or(&default);
+    let http = hostname::http(ask.module.http.as_ref().unwrap_or(&default), ask.hostname);
+    let http = &*http;
     let (target, fence) = (ask.target, ask.module.fence());
     let place = Hop::first(target, Method::GET, Bytes::new(), fence).and_then(|hop| Ok((hop.place()?, hop.is_tls()))).ok();
     let tls = place.as_ref().is_some_and(|(_, tls)| *tls);
-    let many = Many { which: http.addresses, route: line::route(http, fence.by(tls)), place: place.map(|(place, _)| place) };
+    let many = Many {
+        which: http.addresses,
+        route: line::route(http, fence.by(tls)),
+        place: place.map(|(place, _)| place),
+        hostname: ask.hostname.and_then(hostname::host),
+        log: ask.log,
+    };
     addresses::probe(many, ask.deadline, ask.out, |start, deadline| run(target, http, fence, start, deadline).boxed()).await
 }
 

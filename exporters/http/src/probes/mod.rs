@@ -18,6 +18,7 @@ mod starttls;
 mod steps;
 mod tasks;
 mod tcp;
+mod telling;
 #[cfg(test)]
 mod tests;
 mod unix;
@@ -29,6 +30,7 @@ use sage_common::app::BoxFuture;
 use sage_common::codes;
 use sage_common::deadline::Deadline;
 use sage_common::error::Invalid;
+use sage_common::probe_log::Log;
 use sage_common::prober::Outcome;
 use sage_common::sink::Sink;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -62,10 +64,14 @@ pub use crate::reason::coarse as reason;
 pub struct Ask<'a> {
     /// Whom.
     pub target: &'a str,
+    /// What it is called in the question, where that is not its address.
+    pub hostname: Option<&'a str>,
     /// How.
     pub module: &'a ModuleConfig,
     /// Until when.
     pub deadline: Deadline,
+    /// What is told to people who want to know.
+    pub log: Log,
     /// Where the samples go.
     pub out: &'a mut Sink,
 }

@@ -82,6 +82,7 @@ pub fn build(hop: &Hop<'_>, http: &HttpConfig, dress: Dress) -> Result<Request<F
     let encoding = match http.compression.as_str() {
         "gzip" => "gzip",
         "deflate" => "deflate",
+        "br" => "br",
         _ => "identity",
     };
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(encoding));

@@ -1,5 +1,6 @@
 //! The tcp prober: connects, then leads a dialogue.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
@@ -17,6 +18,7 @@ use crate::config::dialogue::Script;
 use crate::config::tcp::TcpConfig;
 use crate::config::tls::TlsConfig;
 use crate::connection::{self, Route, Secure, Seen};
+use crate::hostname;
 
 /// Reads `host:port`.
 fn parse(target: &str) -> Result<(Host, u16), String> {
@@ -53,7 +55,11 @@ impl addresses::Facts for Facts<'_> {
 /// Probes.
 pub async fn probe(ask: Ask<'_>) -> Outcome {
     let default = TcpConfig::default();
-    let tcp = ask.module.tcp.as_ref().unwrap_or(&default);
+    let mut tcp = Cow::Borrowed(ask.module.tcp.as_ref().unwrap_or(&default));
+    if let Some(name) = ask.hostname.filter(|_| tcp.tls_config.server_name.is_none()) {
+        tcp.to_mut().tls_config.server_name = hostname::certificate(name);
+    }
+    let tcp = &*tcp;
     let script = tcp.script();
     let route = Route {
         fence: ask.module.fence().by(script.needs_tls()),
@@ -61,7 +67,10 @@ pub async fn probe(ask: Ask<'_>) -> Outcome {
         fallback: tcp.ip_protocol_fallback,
         source: tcp.source_ip_address,
     };
-    let (target, many) = (ask.target, Many { which: tcp.addresses, route, place: parse(ask.target).ok() });
+    let (target, many) = (
+        ask.target,
+        Many { which: tcp.addresses, route, place: parse(ask.target).ok(), hostname: ask.hostname.and_then(hostname::host), log: ask.log },
+    );
     addresses::probe(many, ask.deadline, ask.out, |start, deadline| run(target, tcp, route, start, deadline).boxed()).await
 }
 

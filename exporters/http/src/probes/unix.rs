@@ -28,7 +28,7 @@ pub fn accept(target: &str) -> Result<(), String> {
 pub async fn probe(ask: Ask<'_>) -> Outcome {
     let default = UnixConfig::default();
     let unix = ask.module.unix.as_ref().unwrap_or(&default);
-    let (mut seen, mut shown) = (Seen::default(), Shown::default());
+    let (mut seen, mut shown) = (Seen::telling(ask.log), Shown::default());
     let ended = ask.deadline.run(talk(ask.target, unix, ask.module.fence(), &mut seen, &mut shown)).await;
     let ended = ended.unwrap_or_else(|_| Err(seen.clock.timeout()));
     seen.clock.stop();

@@ -39,7 +39,7 @@ pub fn validate(http: &HttpConfig) -> Result<(), Invalid> {
     if !http.valid_http_versions.is_empty() && !http.valid_http_versions.iter().any(spoken) {
         return refuse("valid_http_versions: none of these is spoken", "add `HTTP/2.0` or `HTTP/1.1` to the list");
     }
-    if !matches!(http.compression.as_str(), "" | "identity" | "gzip" | "deflate") {
+    if !matches!(http.compression.as_str(), "" | "identity" | "gzip" | "deflate" | "br") {
         return refuse(format!("compression: {:?} is not supported by this version", http.compression), "write `compression: gzip`");
     }
     if http.follow_redirects.is_some() && http.follow_redirects == http.no_follow_redirects {

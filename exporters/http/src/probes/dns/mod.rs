@@ -56,7 +56,7 @@ struct Facts {
 pub async fn probe(ask: Ask<'_>) -> Outcome {
     let default = DnsConfig::default();
     let dns = ask.module.dns.as_ref().unwrap_or(&default);
-    let mut facts = Facts::default();
+    let mut facts = Facts { seen: Seen::telling(ask.log), ..Facts::default() };
     let ended = ask.deadline.run(exchange(ask.target, dns, ask.module.fence(), &mut facts)).await;
     let ended = ended.unwrap_or_else(|_| Err(facts.seen.clock.timeout()));
     facts.seen.clock.stop();

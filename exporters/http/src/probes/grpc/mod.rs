@@ -72,7 +72,7 @@ struct Facts {
 pub async fn probe(ask: Ask<'_>) -> Outcome {
     let default = GrpcConfig::default();
     let grpc = ask.module.grpc.as_ref().unwrap_or(&default);
-    let mut facts = Facts::default();
+    let mut facts = Facts { seen: Seen::telling(ask.log), ..Facts::default() };
     let ended = ask.deadline.run(check(ask.target, grpc, ask.module.fence(), &mut facts)).await;
     let ended = ended.unwrap_or_else(|_| Err(facts.seen.clock.timeout()));
     facts.seen.clock.stop();

@@ -264,6 +264,33 @@ async fn deflate_is_unpacked_in_both_kinds() {
     assert_eq!(page.why(), "body_encoding", "{}", page.error());
 }
 
+/// "hello hello hello hello hello", and 16 MiB of one letter.
+const BROTLI: [u8; 20] = [27, 28, 0, 248, 141, 148, 110, 222, 68, 85, 134, 150, 108, 32, 111, 65, 79, 28, 32, 113];
+const BOMB: [u8; 27] = [
+    0xcb, 0xff, 0xff, 0x3f, 0xf8, 0x25, 0xc2, 0xe2, 0xb1, 0x40, 0x20, 0xf7, 0xfe, 0x2f, 0xff, 0xff, 0xff, 0xf0, 0x4b, 0x00, 0xc4, 0x61,
+    0x11, 0x80, 0xee, 0xfd, 0x1f,
+];
+
+#[tokio::test]
+async fn br_is_unpacked_within_bounds() {
+    let server = gzip_server(BROTLI.to_vec()).await;
+    let settings = "compression: br\n  fail_if_body_not_matches_regexp: ['^(hello ){4}hello$']";
+    let page = probe(&with(settings), &server.url("/"), LONG).await;
+    assert!(page.outcome.success, "{}", page.error());
+    assert_eq!(page.value("probe_http_uncompressed_body_length"), Some(29.0));
+    assert!(server.requests()[0].to_ascii_lowercase().contains("accept-encoding: br\r\n"));
+    for body in [b"plain".to_vec(), BROTLI[..10].to_vec(), Vec::new()] {
+        let server = gzip_server(body.clone()).await;
+        let page = probe(&with("compression: br"), &server.url("/"), LONG).await;
+        assert_eq!(page.why(), "body_encoding", "{body:?}: {}", page.error());
+    }
+    let bomb = gzip_server(BOMB.to_vec()).await;
+    let page = probe(&with("compression: br\n  body_size_limit: 1MB"), &bomb.url("/"), LONG).await;
+    assert_eq!(page.why(), "body_size", "{}", page.error());
+    let page = probe(&with("compression: br\n  body_size_limit: 16MB"), &bomb.url("/"), LONG).await;
+    assert_eq!((page.why(), page.value("probe_http_uncompressed_body_length")), ("", Some(f64::from(16 << 20))), "{}", page.error());
+}
+
 #[tokio::test]
 async fn json_decides() {
     let server = Server::http(|_| answer("200 OK", "", r#"{"status": {"db": "up", "lag": 3}}"#)).await;
