@@ -40,12 +40,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // An alert may have several rules, and has one page.
     for (alert, own) in alerts {
         let page = format!("alert-rules/runbooks/{alert}.md");
+        if own {
+            println!("cargo::rerun-if-changed={}", root.join(&page).display());
+        }
         if let Ok(text) = fs::read_to_string(root.join(&page)) {
-            if own {
-                println!("cargo::rerun-if-changed={}", root.join(&page).display());
-            }
             pack(&mut packer, &page, &text)?;
         }
+    }
+    // What is missing is looked for at each build until it is there. Of further files (NAME-*.yml) the build learns by a change of these.
+    for first in [format!("alert-rules/{name}.yml"), format!("dashboards/{name}.json")] {
+        println!("cargo::rerun-if-changed={}", root.join(first).display());
     }
     println!("cargo::rerun-if-changed=../../common/embed.rs");
     packer.finish()?;

@@ -46,7 +46,7 @@ impl Golden {
         let path = file(rules_of, "toml");
         let mut rules: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
         let mut section = String::new();
-        for (number, line) in fs::read_to_string(&path).unwrap().lines().enumerate() {
+        for (number, line) in read(&path).lines().enumerate() {
             let text = |part: &str| part.trim().strip_prefix('"').and_then(|p| p.strip_suffix('"')).map(str::to_owned);
             if let Some(name) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
                 name.clone_into(&mut section);
@@ -115,7 +115,7 @@ impl Golden {
         if std::env::var_os("SAGE_GOLDEN").is_some_and(|v| v == "write") {
             fs::write(file(&self.name, "prom"), &masked).unwrap();
         }
-        let kept = fs::read_to_string(file(&self.name, "prom")).unwrap();
+        let kept = read(&file(&self.name, "prom"));
         if let Some(difference) = first_difference(&kept, &masked) {
             panic!("{}: the page has changed; SAGE_GOLDEN=write keeps the new one:\n{difference}", self.name);
         }
@@ -191,6 +191,11 @@ impl Golden {
 
 fn file(name: &str, ending: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("golden/{name}.{ending}"))
+}
+
+#[track_caller]
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
 /// `*` stands for anything, once.
