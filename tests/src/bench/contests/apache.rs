@@ -8,16 +8,7 @@ use crate::bench::peer::Peer;
 use crate::servers::apache::{Apache, ApacheOptions};
 
 /// Eight addresses of one status page beside ports that accept and never answer.
-pub const ISOLATION: Fleet = Fleet {
-    name: "apache-isolation",
-    exporter: "apache",
-    peer: None,
-    up: "sage_up",
-    targets: 8,
-    hung: &[0, 8, 64],
-    start: fleet,
-    aims: None,
-};
+pub const ISOLATION: Fleet = Fleet { name: "apache-isolation", exporter: "apache", start: fleet, ..super::nginx::ISOLATION };
 
 fn fleet(healthy: usize, hung: usize) -> FleetStage {
     let server = Apache::start(&ApacheOptions::default());
