@@ -90,9 +90,10 @@ fn formats_are_what_was_asked_for() {
     assert!(packed.body.len() * 3 < plain.body.len(), "{} of {} bytes", packed.body.len(), plain.body.len());
     let unpacked = unpack(&packed.body);
     let names = |text: &str| Page::parse(text).unwrap().types.into_keys().collect::<Vec<_>>();
-    // The first walk may end between the two; its families are on the later page only.
+    // The first walk may end between the two; its families are on the later page only. Locks come and go with the server's own work.
     let (earlier, later) = (names(&plain.text()), names(&unpacked));
-    assert!(earlier.len() > 100 && earlier.iter().all(|name| later.contains(name)), "{earlier:?} {later:?}");
+    let gone: Vec<&String> = earlier.iter().filter(|name| *name != "pg_locks_count" && !later.contains(name)).collect();
+    assert!(earlier.len() > 100 && gone.is_empty(), "{gone:?} of {}", earlier.len());
     let refused = exporter.get_with("/metrics", &[("Accept-Encoding", "gzip;q=0, identity")]);
     assert_eq!(refused.header("Content-Encoding"), None);
 
