@@ -142,7 +142,7 @@ fn hung_targets_keep_nobody_waiting_and_a_target_is_small() {
         assert_eq!(answer.status, 200, "{target}");
         (started.elapsed(), e2e::page::Page::parse(&answer.text()).unwrap())
     };
-    let start_rss = exporter.rss_bytes();
+    let before = exporter.private_bytes();
     let mut slowest = Duration::ZERO;
     std::thread::scope(|scope| {
         let ask = &ask;
@@ -162,7 +162,7 @@ fn hung_targets_keep_nobody_waiting_and_a_target_is_small() {
     assert!(slowest < Duration::from_secs(2), "a healthy target took {slowest:?} beside {HUNG} that hang");
     assert_eq!(server.connections(), FINE, "one warm session a target");
     // Between scrapes a target is a socket and its state, not the page and the buffers of the last one.
-    let each = exporter.rss_bytes().saturating_sub(start_rss) / (FINE + HUNG) as u64;
+    let each = exporter.private_bytes().saturating_sub(before) / (FINE + HUNG) as u64;
     println!("slowest {slowest:?}, {each} bytes a target");
     assert!(each < 40_000, "{each} bytes a target");
 }

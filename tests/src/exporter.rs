@@ -192,6 +192,15 @@ impl Exporter {
         process::memory_bytes(self.pid(), "VmRSS").expect("the exporter runs")
     }
 
+    /// Bytes of memory that it holds for itself: pages of its program come and go with what it does.
+    ///
+    /// # Panics
+    /// When it no longer runs.
+    #[track_caller]
+    pub fn private_bytes(&self) -> u64 {
+        process::memory_bytes(self.pid(), "RssAnon").expect("the exporter runs")
+    }
+
     /// Open file descriptors.
     ///
     /// # Panics
