@@ -37,7 +37,7 @@ stage_rules() {
   for file in alert-rules/*.yml alert-rules/generated/*.yml; do
     case $file in *.test.yml | alert-rules/thresholds.yml) ;; *) rules+=("$file") ;; esac
   done
-  promtool check rules "${rules[@]}" && promtool test rules "${tests[@]}"
+  promtool check rules "${rules[@]}" && printf '%s\n' "${tests[@]}" | xargs -n 1 -P "$(nproc)" promtool test rules
 }
 stage_docs() { scripts/docs.sh --check; }
 stage_demo() { ONCE=1 "${CARGO_TARGET_DIR:-target}/debug/demo"; }
