@@ -72,7 +72,11 @@ pub fn aimed(binary: &str, address: SocketAddr, password: Option<&Path>) -> Aime
                 let value = match key {
                     "host" => "127.0.0.1".to_owned(),
                     "port" => address.port().to_string(),
-                    "url" => format!("http://{address}/"),
+                    // The page keeps its path.
+                    "url" => {
+                        let (_, rest) = line.split_once("://").unwrap();
+                        format!("http://{address}/{}", rest.split_once('/').map_or("", |(_, path)| path))
+                    }
                     _ => address.to_string(),
                 };
                 config.push_str(&format!("{indent}{key}: {value}\n"));

@@ -7,6 +7,7 @@ pub mod grpc;
 pub mod mariadb;
 pub mod nginx;
 pub mod postgres;
+pub mod product;
 pub mod prometheus;
 pub mod redis;
 pub mod responder;

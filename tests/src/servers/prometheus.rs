@@ -127,6 +127,16 @@ impl Prometheus {
         Self::launch(address, options, None)
     }
 
+    /// Starts one with this configuration file, word for word.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub fn start_with(config: &str) -> Self {
+        let folder = TempFolder::new("prometheus");
+        folder.write("prometheus.yml", config);
+        Self::run(SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())), folder, None)
+    }
+
     /// Starts one without jobs that speaks TLS alone, with this certificate and key (files). The other functions here,
     /// which ask in plain HTTP, are not for it, and it may take a moment longer until `/-/ready` says so.
     ///
@@ -143,9 +153,13 @@ impl Prometheus {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
             fs::copy(file, folder.join(&format!("{number:02}-{name}.rules"))).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
         }
-        let config = folder.write("prometheus.yml", &format!("{:#}", configuration(options)));
+        folder.write("prometheus.yml", &format!("{:#}", configuration(options)));
+        Self::run(address, folder, web)
+    }
+
+    fn run(address: SocketAddr, folder: TempFolder, web: Option<&Value>) -> Self {
         let mut command = process::command(super::require(PROGRAM), folder.path());
-        command.arg(format!("--config.file={}", config.display()));
+        command.arg(format!("--config.file={}", folder.join("prometheus.yml").display()));
         command.arg(format!("--storage.tsdb.path={}", folder.join("data").display()));
         command.arg(format!("--web.listen-address={address}"));
         // What fires before Prometheus has found its Alertmanager, some seconds after the start, is not lost for a minute.
