@@ -201,6 +201,48 @@ fn the_catalogue_is_sorted_and_complete() {
     }
 }
 
+/// Pages of real servers are kept in `tests/golden`: what is on none of them is said to be absent, with the reason.
+#[test]
+fn every_declared_family_is_on_a_kept_page_or_said_to_be_absent() {
+    let folder = root().join("tests/golden");
+    let files = |ending: &str| {
+        let files = fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path()).filter(|p| p.to_string_lossy().ends_with(ending));
+        files.collect::<Vec<PathBuf>>()
+    };
+    let pages: String = files(".prom").iter().map(|page| fs::read_to_string(page).unwrap()).collect();
+    let kept: BTreeSet<&str> = pages.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    for binary in &exporter::all() {
+        let name = short(binary);
+        let mut absent = Vec::new();
+        for file in files(".toml").iter().filter(|file| file.file_name().unwrap().to_string_lossy().starts_with(name)) {
+            let text = fs::read_to_string(file).unwrap();
+            let mut section = "";
+            for line in text.lines() {
+                if line.starts_with('[') {
+                    section = line;
+                } else if let Some((pattern, reason)) = line.split_once(" = ").filter(|_| section.starts_with("[absent")) {
+                    assert!(reason.trim_matches('"').len() > 3, "{}: {line}: no reason", file.display());
+                    absent.push(pattern.trim_matches('"').to_owned());
+                }
+            }
+        }
+        assert!(!absent.is_empty(), "{binary}: there is no tests/golden/{name}*.toml: see step 8 of CONTRIBUTING.md");
+        let declared: Vec<Value> = serde_json::from_str(&prints(binary, &["metrics", "--json"])).unwrap();
+        for family in declared {
+            let family_name = family["name"].as_str().unwrap();
+            let is_kept = match family["pattern"] == true {
+                true => kept.iter().any(|kept| kept.starts_with(family_name)),
+                false => kept.contains(family_name),
+            };
+            let is_absent = absent.iter().any(|pattern| match pattern.split_once('*') {
+                Some((head, tail)) => family_name.starts_with(head) && family_name.ends_with(tail),
+                None => pattern == family_name,
+            });
+            assert!(is_kept || is_absent, "{binary}: {family_name} is on no kept page and not said to be absent");
+        }
+    }
+}
+
 #[test]
 fn each_bad_configuration_is_refused_with_its_reason() {
     for binary in &exporter::all() {

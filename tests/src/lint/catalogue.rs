@@ -92,6 +92,12 @@ impl Catalogue {
         }
     }
 
+    /// Whether some name, or the beginning of names made at run time, is as asked.
+    #[must_use]
+    pub fn any(&self, wanted: impl Fn(&str) -> bool) -> bool {
+        self.exact.keys().chain(self.patterns.iter().map(|m| &m.name)).any(|name| wanted(name))
+    }
+
     /// The family a series name belongs to; `_bucket`, `_sum` and `_count` find their histogram or summary.
     #[must_use]
     pub fn find(&self, series: &str) -> Option<Metric> {

@@ -13,6 +13,7 @@ pub mod rules;
 pub mod runbooks;
 pub mod template;
 pub mod thresholds;
+pub mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -40,6 +41,7 @@ pub fn repository(root: &Path, catalogue: &Catalogue) -> Vec<String> {
     lint.dashboards(&limits);
     lint.findings.extend(ladder::check(&lint.every));
     lint.inhibitions();
+    lint.watched();
     lint.findings
 }
 
@@ -154,6 +156,18 @@ impl Lint<'_> {
         let names: BTreeSet<String> = self.alerts.keys().cloned().collect();
         let found = alertmanager::check(&config, &names);
         self.findings.extend(found.into_iter().map(|f| format!("{}: {f}", alertmanager::REFERENCE)));
+    }
+
+    fn watched(&mut self) {
+        let folders = std::fs::read_dir(self.root.join("exporters")).into_iter().flatten().flatten();
+        let exporters: Vec<String> = folders
+            .filter(|entry| entry.path().join("Cargo.toml").is_file())
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
+        let text = self.read(&self.root.join(watched::TABLES));
+        let names: BTreeSet<String> = self.alerts.keys().cloned().collect();
+        let found = watched::check(&text, &exporters, &names, self.catalogue);
+        self.findings.extend(found.into_iter().map(|f| format!("{}: {f}", watched::TABLES)));
     }
 
     fn dashboards(&mut self, limits: &BTreeSet<String>) {
