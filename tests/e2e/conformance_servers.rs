@@ -2,6 +2,7 @@
 //! server that hangs, one that is killed and comes back, and a Prometheus with the jobs that the exporter prints.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "test file")]
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -45,6 +46,20 @@ fn until_up(binary: &str, exporter: &Exporter, path: &str) -> usize {
     assert!(answered.is_some(), "{binary} does not come up:\n{}\n{}", exporter.get(path).text(), exporter.logs());
     scrapes
 }
+
+/// How a broken server or network behaves, as any client may meet it.
+const BROKEN: [Mode; 10] = [
+    Mode::Refuse,
+    Mode::BlackHole,
+    Mode::Garbage,
+    Mode::Drip,
+    Mode::Reset,
+    Mode::ResetMidAnswer(3),
+    Mode::CloseAtOnce,
+    Mode::HostileLength,
+    Mode::Say(b"SSH-2.0-OpenSSH_9.2\r\n"),
+    Mode::Endless(b"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
+];
 
 /// Names and labels of a page, in its order.
 fn series(text: &str) -> Vec<String> {
@@ -116,6 +131,64 @@ fn a_server_that_hangs_keeps_two_connections_however_often_it_is_asked() {
 }
 
 #[test]
+fn a_broken_or_hostile_server_costs_a_reason_and_no_memory() {
+    each(|binary| {
+        let product = Product::start(binary);
+        let proxy = FaultProxy::start(product.server.address());
+        let (config, path) = product.aimed_at(proxy.address());
+        let mut exporter = Exporter::start(binary, &[&config], &[]);
+        until_up(binary, &exporter, &path);
+        let memory = exporter.private_bytes();
+        for mode in BROKEN {
+            proxy.set(mode);
+            for _ in 0..2 {
+                let answer = exporter.get_with(&path, &[(TIMEOUT_HEADER, "1.5")]);
+                let page = Page::parse(&answer.text()).unwrap();
+                assert_eq!((answer.status, up(&page)), (200, Some(0.0)), "{binary} {mode:?}");
+                // A scrape was told why, in a word of the closed set.
+                assert!(page.has("sage_error"), "{binary} {mode:?}: no reason");
+                assert!(answer.elapsed < Duration::from_millis(1500), "{binary} {mode:?}: {:?}", answer.elapsed);
+            }
+        }
+        proxy.set(Mode::Pass);
+        until_up(binary, &exporter, &path);
+        let grown = exporter.private_bytes().saturating_sub(memory);
+        assert!(grown < 24 << 20, "{binary} has {grown} bytes more");
+        assert!(!exporter.logs().contains("panic") && exporter.ended().is_none(), "{binary}: {}", exporter.logs());
+    });
+}
+
+#[test]
+fn many_who_ask_at_once_share_two_connections() {
+    const SCRAPERS: usize = 50;
+    each(|binary| {
+        let product = Product::start(binary);
+        let proxy = FaultProxy::start(product.server.address());
+        let (config, path) = product.aimed_at(proxy.address());
+        let exporter = Exporter::start(binary, &[&config], &[]);
+        until_up(binary, &exporter, &path);
+        let over = AtomicBool::new(false);
+        let most = thread::scope(|scope| {
+            let watcher = scope.spawn(|| {
+                let mut most = 0;
+                while !over.load(Ordering::Relaxed) {
+                    most = most.max(proxy.open());
+                    thread::yield_now();
+                }
+                most
+            });
+            let ask = || (0..4).for_each(|_| assert_eq!(up(&exporter.page(&path)), Some(1.0), "{binary}"));
+            let scrapers: Vec<_> = (0..SCRAPERS).map(|_| scope.spawn(ask)).collect();
+            let ended: Vec<_> = scrapers.into_iter().map(thread::ScopedJoinHandle::join).collect();
+            over.store(true, Ordering::Relaxed);
+            assert!(ended.iter().all(Result::is_ok), "{binary}: not all were answered");
+            watcher.join().unwrap()
+        });
+        assert!((1..=BUDGET + 1).contains(&most), "{binary}: {most} connections at once");
+    });
+}
+
+#[test]
 fn a_server_that_is_killed_is_told_at_once_and_found_again_without_a_restart() {
     each(|binary| {
         let mut product = Product::start(binary);
@@ -124,7 +197,7 @@ fn a_server_that_is_killed_is_told_at_once_and_found_again_without_a_restart() {
         for _ in 0..2 {
             until_up(binary, &exporter, &path);
             product.server.kill();
-            for _ in 0..3 {
+            for _ in 0..100 {
                 let page = exporter.page(&path);
                 assert_eq!(up(&page), Some(0.0), "{binary}: {}", exporter.get(&path).text());
                 assert!(page.has("sage_error"), "{binary}: no reason");
