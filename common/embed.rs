@@ -1,5 +1,5 @@
 //! Build script of every exporter: packs the rules, the pages of their alerts and the dashboards that belong to it, so that
-//! the commands `rules` and `dashboards` of the installed program have them. `common/src/shipped.rs` unpacks.
+//! the commands `rules` and `dashboards` of the installed program have them. `common/src/commands/shipped.rs` unpacks.
 
 #![allow(clippy::print_stdout, reason = "the way in which a build script speaks to cargo")]
 

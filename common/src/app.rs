@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::check::CheckResult;
+use crate::commands::check::CheckResult;
 use crate::deadline::{Deadline, scrape_deadline};
 use crate::desc::Info;
 use crate::error::HttpError;

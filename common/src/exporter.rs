@@ -9,14 +9,16 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::app::{App, Ask, Section};
-use crate::catalogue;
-use crate::check::Verdict;
 use crate::cli::{self, Cli, Command, CommonFlags, Lines, Stop, Switches};
 use crate::codes;
 use crate::collector::About;
-use crate::command::{self, Failure};
+use crate::commands::catalogue;
+use crate::commands::check::Verdict;
+use crate::commands::own::{self, Failure};
+use crate::commands::shipped;
 use crate::commands::{bundle, prometheus, rules};
 use crate::config;
+use crate::config::secret;
 use crate::deadline::Deadline;
 use crate::error::Invalid;
 use crate::expo::{self, Format};
@@ -24,9 +26,7 @@ use crate::http::{Site, server};
 use crate::os::{self, signal::Wish};
 use crate::peer::Peer;
 use crate::reload::{Current, InForce};
-use crate::secret;
 use crate::service::Meta;
-use crate::shipped;
 use crate::web::{self, Web};
 
 /// Exit codes of all commands but `check` and `config validate`.
@@ -332,7 +332,7 @@ async fn serve<P: Program>(common: CommonFlags, flags: P::Flags, switches: Switc
 }
 
 fn say(text: &str) -> ExitCode {
-    command::say(text);
+    own::say(text);
     ExitCode::SUCCESS
 }
 

@@ -422,7 +422,7 @@ fn a_password_is_in_nothing_that_is_shown() {
         let mut modules = Vec::new();
         if let Ok(text) = fs::read_to_string(&kinds) {
             let text = text.replace("{ADDRESS}", &address.to_string()).replace("{SECRET}", &password.display().to_string());
-            let tree = sage_common::tree::parse(&text, "canary").unwrap();
+            let tree = sage_common::config::tree::parse(&text, "canary").unwrap();
             let section = tree.pairs().unwrap().iter().find(|(key, _)| key.text() == Some("modules")).unwrap();
             modules = section.1.pairs().unwrap().iter().map(|(key, _)| key.text().unwrap().to_owned()).collect();
             flag = format!("--config.file={}", folder.write("e.yml", &text).display());

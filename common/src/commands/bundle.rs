@@ -16,15 +16,16 @@ use super::tar::{Member, archive};
 use crate::app::{App, Ask};
 use crate::cli::{CommonFlags, Lines};
 use crate::codes;
-use crate::command;
+use crate::commands::own;
+use crate::config::secret;
 use crate::deadline::Deadline;
 use crate::error::Invalid;
 use crate::expo::{self, Format};
+use crate::os;
 use crate::reload::Loaded;
 use crate::selfmon::{self, Answers};
 use crate::service::Meta;
 use crate::sink::{NO_LIMIT, Sink};
-use crate::{os, secret};
 
 /// Stands where a secret stood.
 const GONE: &str = "<secret>";
@@ -155,7 +156,7 @@ fn finish(meta: &Meta, flags: &CommonFlags, parts: Vec<Part>, lines: &Lines, out
     match output {
         None => said.push_str("nothing is written; to write these: bundle --output bundle.tar.gz\n"),
         Some(path) => {
-            command::say(&std::mem::take(&mut said));
+            own::say(&std::mem::take(&mut said));
             let bytes = write(&members, path)?;
             said = format!("written: {}, {bytes} bytes, for its owner alone; read it before you send it\n", path.display());
         }

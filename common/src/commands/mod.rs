@@ -1,8 +1,14 @@
-//! Commands that every exporter has beside `check` and `print-config`: what Prometheus needs of it, what an operator installs
-//! or sends to support, and what is found on this machine.
+//! Commands: those that every exporter has (`check`, what Prometheus needs of it, what an operator installs or sends to
+//! support, what is found on this machine), and what those of one exporter are made of (`own`, `now`).
 
 pub mod bundle;
+pub mod catalogue;
+pub mod check;
 pub mod discover;
+pub mod now;
+pub mod own;
 pub mod prometheus;
 pub mod rules;
+pub mod shipped;
 pub mod tar;
+pub mod terminal;

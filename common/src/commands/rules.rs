@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use crate::codes;
+use crate::commands::shipped::File;
 use crate::config;
 use crate::error::Invalid;
-use crate::shipped::File;
 
 const RULES: &str = "alert-rules/";
 const PAGES: &str = "alert-rules/runbooks/";

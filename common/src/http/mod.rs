@@ -30,7 +30,7 @@ use crate::codes;
 use crate::error::{HttpError, Invalid};
 use crate::expo;
 use crate::reload::InForce;
-use crate::report::write_dropped;
+use crate::scrape::report::write_dropped;
 use crate::selfmon::{self, Answers};
 use crate::sink::Sink;
 use crate::web::{Admission, Rules, Web};

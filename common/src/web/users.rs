@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 pub use super::hash::Hash;
 use super::limit::{PerAddress, Rate};
-use crate::flight::Flight;
+use crate::scrape::flight::Flight;
 
 /// Wrong passwords that an address may try at once, and the time in which it may try one more.
 const GUESSES: Rate = Rate { interval: Duration::from_secs(6), burst: 10 };

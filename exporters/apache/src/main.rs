@@ -10,7 +10,7 @@ mod status;
 
 use std::process::ExitCode;
 
-use sage_common::service_app::ServiceApp;
+use sage_common::service::app::ServiceApp;
 
 fn main() -> ExitCode {
     sage_common::exporter::run::<ServiceApp<service::ApacheService>>(sage_common::shipped!())

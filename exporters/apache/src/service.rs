@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use sage_common::check::Advice;
-use sage_common::command::NoCommands;
+use sage_common::commands::check::Advice;
 use sage_common::commands::discover::Traces;
+use sage_common::commands::own::NoCommands;
 use sage_common::desc::Info;
 use sage_common::error::{CollectError, Invalid};
 use sage_common::net::page::{PageSession, PageState, probe};
 use sage_common::os::listening::Place;
 use sage_common::peer::Peer;
 use sage_common::put;
-use sage_common::report::{Report, Status};
+use sage_common::scrape::report::{Report, Status};
 use sage_common::service::{Meta, Phases, Service, Target};
 use sage_common::sink::Sink;
 use sage_common::tasks::Tasks;

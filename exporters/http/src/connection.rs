@@ -10,7 +10,7 @@ use sage_common::error::CollectError;
 pub use sage_common::net::http::Stream;
 use sage_common::net::tls::Shown;
 use sage_common::net::{dial, tls};
-use sage_common::probe_log::Log;
+use sage_common::prober::log::Log;
 use sage_common::put;
 use sage_common::sink::Sink;
 use tokio::net::TcpStream;

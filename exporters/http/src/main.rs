@@ -30,7 +30,7 @@ mod work;
 use std::process::ExitCode;
 
 use sage_common::exporter;
-use sage_common::prober::ProbeApp;
+use sage_common::prober::app::ProbeApp;
 
 use crate::prober::Http;
 

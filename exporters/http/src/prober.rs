@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use sage_common::cli::CommonFlags;
-use sage_common::command::Failure;
 use sage_common::commands::discover::Traces;
+use sage_common::commands::own::Failure;
 use sage_common::config::Named;
 use sage_common::desc::Info;
 use sage_common::error::Invalid;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use sage_common::app::Section;
-use sage_common::background::Background;
-use sage_common::check::Row;
+use sage_common::commands::check::Row;
 use sage_common::deadline::Deadline;
 use sage_common::error::Invalid;
+use sage_common::prober::background::Background;
 use sage_common::sink::Sink;
 use sage_common::tasks::Tasks;
 

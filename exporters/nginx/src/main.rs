@@ -12,7 +12,7 @@ mod vts;
 
 use std::process::ExitCode;
 
-use sage_common::service_app::ServiceApp;
+use sage_common::service::app::ServiceApp;
 
 fn main() -> ExitCode {
     sage_common::exporter::run::<ServiceApp<service::NginxService>>(sage_common::shipped!())

@@ -3,7 +3,7 @@
 //! From pg_roles, pg_auth_members (by pg_has_role), pg_shdepend (what the role owns in all databases) and the right to
 //! create in schema public of the exporter's database. All versions, readable by everybody.
 
-use sage_common::check::Advice;
+use sage_common::commands::check::Advice;
 use sage_common::error::CollectError;
 
 use crate::grants::{CONNECTIONS, identifier};

@@ -25,5 +25,5 @@ mod wire;
 mod write;
 
 fn main() -> std::process::ExitCode {
-    sage_common::exporter::run::<sage_common::service_app::ServiceApp<service::Postgres>>(sage_common::shipped!())
+    sage_common::exporter::run::<sage_common::service::app::ServiceApp<service::Postgres>>(sage_common::shipped!())
 }

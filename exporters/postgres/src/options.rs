@@ -6,10 +6,10 @@
 use std::path::PathBuf;
 
 use sage_common::codes;
-use sage_common::credentials::{Credentials, fill};
+use sage_common::config::credentials::{Credentials, fill};
+use sage_common::config::secret::{Secret, credential};
 use sage_common::error::Invalid;
 use sage_common::net::tls::{TlsOptions, Verify};
-use sage_common::secret::{Secret, credential};
 use sage_common::service::TargetOptions;
 use serde::{Deserialize, Serialize};
 

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use sage_common::check::Advice;
+use sage_common::commands::check::Advice;
 use sage_common::commands::discover::Traces;
 use sage_common::desc::Info;
 use sage_common::error::{CollectError, ErrorKind, Invalid};
 use sage_common::os::listening::Place;
 use sage_common::peer::Peer;
 use sage_common::put;
-use sage_common::report::{Report, Status};
+use sage_common::scrape::report::{Report, Status};
 use sage_common::service::{Meta, Phases, Service, Target};
 use sage_common::sink::Sink;
 use sage_common::tasks::Tasks;

@@ -4,7 +4,7 @@
 //! Where two readings are possible, the rest is left out rather than shown. Source: PostgreSQL documentation, lexical
 //! structure.
 
-use sage_common::terminal::{hidden, plain};
+use sage_common::commands::terminal::{hidden, plain};
 
 /// The text without values.
 pub fn without_values(sql: &str) -> String {

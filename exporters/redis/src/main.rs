@@ -20,7 +20,7 @@ mod write;
 
 use std::process::ExitCode;
 
-use sage_common::service_app::ServiceApp;
+use sage_common::service::app::ServiceApp;
 
 fn main() -> ExitCode {
     sage_common::exporter::run::<ServiceApp<service::RedisService>>(sage_common::shipped!())

@@ -9,7 +9,7 @@ use sage_common::error::{CollectError, Invalid};
 use sage_common::os::listening::Place;
 use sage_common::peer::Peer;
 use sage_common::put;
-use sage_common::report::{Report, Status};
+use sage_common::scrape::report::{Report, Status};
 use sage_common::service::{Meta, Phases, Service, Target};
 use sage_common::sink::Sink;
 use sage_common::tasks::Tasks;

@@ -10,9 +10,9 @@ use url::{Host, Url};
 
 use super::Product;
 use crate::codes;
+use crate::config::secret::{Secret, credential};
 use crate::error::{CollectError, Invalid};
 use crate::net::tls::{TlsOptions, Verify};
-use crate::secret::{Secret, credential};
 use crate::service::TargetOptions;
 
 /// One server, as the configuration file has it.

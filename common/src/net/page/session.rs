@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use url::{Host, Position, Url};
 
 use super::{MAX_PAGE, PageOptions, Product, shown};
-use crate::check::Advice;
+use crate::commands::check::Advice;
 use crate::error::{CollectError, ErrorKind, Invalid};
 use crate::net::http::{Answer, Connection, Stream};
 use crate::net::{dial, tls};

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 use std::str::FromStr as _;
 
 use hickory_proto::rr::{DNSClass, Name, RecordType};
+use sage_common::config::one_line;
 use sage_common::config::unknown;
 use sage_common::error::Invalid;
-use sage_common::prober::one_line;
 use serde::{Deserialize, Serialize};
 
 use super::Section;

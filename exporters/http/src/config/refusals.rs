@@ -4,7 +4,8 @@ use clap::Parser as _;
 use sage_common::cli::Cli;
 use sage_common::error::Invalid;
 use sage_common::exporter::Program as _;
-use sage_common::prober::{ProbeApp, ProbeFlags, Prober};
+use sage_common::prober::Prober;
+use sage_common::prober::app::{ProbeApp, ProbeFlags};
 
 use crate::prober::Http;
 

@@ -5,8 +5,8 @@ use std::fmt;
 
 use regex::bytes::{Regex, RegexBuilder};
 use sage_common::codes;
+use sage_common::config::one_line;
 use sage_common::error::Invalid;
-use sage_common::prober::one_line;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 

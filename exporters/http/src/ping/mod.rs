@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use sage_common::check::Row;
+use sage_common::commands::check::Row;
 use sage_common::deadline::Deadline;
 use sage_common::error::{CollectError, ErrorKind, Invalid};
 use sage_common::net::dial;

@@ -30,8 +30,8 @@ use sage_common::app::BoxFuture;
 use sage_common::codes;
 use sage_common::deadline::Deadline;
 use sage_common::error::Invalid;
-use sage_common::probe_log::Log;
 use sage_common::prober::Outcome;
+use sage_common::prober::log::Log;
 use sage_common::sink::Sink;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

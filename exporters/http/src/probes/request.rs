@@ -11,8 +11,8 @@ use hyper::header::{
     PROXY_AUTHORIZATION, USER_AGENT,
 };
 use hyper::{Method, Request, Uri};
+use sage_common::config::secret::Secret;
 use sage_common::error::{CollectError, ErrorKind};
-use sage_common::secret::Secret;
 use url::{Position, Url};
 
 use super::hop::Hop;

@@ -16,12 +16,12 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sage_common::codes;
-use sage_common::command::Failure;
+use sage_common::commands::own::Failure;
 use sage_common::config::Span;
+use sage_common::config::secret::Secret;
 use sage_common::error::Invalid;
 use sage_common::http::server::{bind, is_loopback};
 use sage_common::os;
-use sage_common::secret::Secret;
 
 use crate::allowance::Allowance;
 use crate::config::types::Size;

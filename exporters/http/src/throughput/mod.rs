@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use sage_common::check::Row;
+use sage_common::commands::check::Row;
 use sage_common::desc::Info;
 use sage_common::error::{CollectError, Invalid};
 use sage_common::put;

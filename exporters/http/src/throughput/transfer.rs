@@ -15,10 +15,10 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
+use sage_common::config::secret::Secret;
 use sage_common::deadline::Deadline;
 use sage_common::error::{CollectError, ErrorKind};
 use sage_common::net::http::{MAX_HEAD, broken, drive};
-use sage_common::secret::Secret;
 use tokio::time::Instant;
 use url::Url;
 

@@ -11,7 +11,7 @@ use sage_common::config::Span;
 use sage_common::desc::Info;
 use sage_common::error::{CollectError, ErrorKind};
 use sage_common::put;
-use sage_common::report::note;
+use sage_common::scrape::report::note;
 use sage_common::sink::Sink;
 use tokio::time::Instant;
 

@@ -7,7 +7,7 @@ use sage_common::collector::{Collector, Scope, Support};
 use sage_common::desc::Info;
 use sage_common::error::CollectError;
 use sage_common::put;
-use sage_common::report::note;
+use sage_common::scrape::report::note;
 use sage_common::sink::Sink;
 use tokio::time::Instant;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sage_common::codes;
 use sage_common::collector::About;
-use sage_common::command::{Failure, Setup, say};
+use sage_common::commands::own::{Failure, Setup, say};
 use sage_common::deadline::Deadline;
 use sage_common::error::{CollectError, Invalid};
 use sage_common::service::Phases;

@@ -5,7 +5,7 @@ mod maintain;
 mod now;
 
 use clap::Subcommand;
-use sage_common::command::{Failure, OwnCommand, Setup};
+use sage_common::commands::own::{Failure, OwnCommand, Setup};
 
 use crate::service::Postgres;
 
@@ -13,7 +13,7 @@ use crate::service::Postgres;
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Print what an engineer asks first: who runs, who waits for whom, the longest transactions
-    Now(sage_common::now::Args),
+    Now(sage_common::commands::now::Args),
     /// Work that is done apart from scrapes, with a role of its own
     Maintain {
         /// What is done

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use sage_common::config;
+use sage_common::config::tree::{self, Tree, Value};
 use sage_common::desc::{Kind, legal_name};
 use sage_common::error::Invalid;
-use sage_common::tree::{self, Tree, Value};
 
 use super::versions::Versions;
 

@@ -7,7 +7,7 @@ mod now;
 use clap::Subcommand;
 use sage_common::codes;
 use sage_common::collector::About;
-use sage_common::command::{Failure, OwnCommand, Setup, say};
+use sage_common::commands::own::{Failure, OwnCommand, Setup, say};
 use sage_common::error::Invalid;
 
 use crate::grants;
@@ -17,7 +17,7 @@ use crate::service::RedisService;
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Print what an engineer asks first: clients and who waits, memory, slow commands, replication, errors
-    Now(sage_common::now::Args),
+    Now(sage_common::commands::now::Args),
     /// Print the ACL rule of a user with no more rights than the enabled collectors need
     Grants {
         /// User to make

@@ -12,10 +12,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sage_common::codes;
-use sage_common::command::{Failure, Setup};
+use sage_common::commands::own::{Failure, Setup};
 use sage_common::config::Span;
+use sage_common::config::secret::{Secret, credential};
 use sage_common::error::{CollectError, ErrorKind, Invalid};
-use sage_common::secret::{Secret, credential};
 
 use crate::grants::identifier;
 use crate::maintenance::{self, FOLDER, Record};

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeSet;
 
+use sage_common::commands::now::Problem;
+use sage_common::commands::terminal::plain;
 use sage_common::deadline::Deadline;
 use sage_common::error::CollectError;
-use sage_common::now::Problem;
-use sage_common::terminal::plain;
 
 use super::{Blocked, Connections, Deadlocks, Now, Replication, Server, Session, Standby, deadlock, locks};
 use crate::options::Options;

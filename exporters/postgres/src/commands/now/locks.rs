@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use sage_common::commands::now::Problem;
+use sage_common::commands::terminal::plain;
 use sage_common::deadline::Deadline;
 use sage_common::error::CollectError;
-use sage_common::now::Problem;
 use sage_common::service::Phases;
-use sage_common::terminal::plain;
 
 use super::ask::part;
 use super::{Blocked, Lock, Node, Session};

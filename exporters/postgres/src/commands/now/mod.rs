@@ -8,9 +8,9 @@ mod deadlock;
 mod locks;
 mod show;
 
-use sage_common::command::{Failure, Setup};
+use sage_common::commands::now::{Args, Problem};
+use sage_common::commands::own::{Failure, Setup};
 use sage_common::error::CollectError;
-use sage_common::now::{Args, Problem};
 use sage_common::service::{Phases, TargetOptions as _};
 use serde::Serialize;
 

@@ -5,10 +5,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use sage_common::commands::now::Problem;
+use sage_common::commands::terminal::{plain, utc};
 use sage_common::error::CollectError;
-use sage_common::now::Problem;
 use sage_common::service::TargetOptions as _;
-use sage_common::terminal::{plain, utc};
 
 use super::{
     Client, Clients, Cluster, ErrorCount, Memory, Node, Now, Owner, Persistence, Replica, Replication, Server, Slow, SlowCommand, Watched,

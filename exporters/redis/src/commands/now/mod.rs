@@ -10,9 +10,9 @@ mod show;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sage_common::command::{Failure, Setup};
+use sage_common::commands::now::{Args, Problem};
+use sage_common::commands::own::{Failure, Setup};
 use sage_common::error::CollectError;
-use sage_common::now::{Args, Problem};
 use sage_common::service::{Phases, TargetOptions as _};
 use serde::Serialize;
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use sage_common::terminal::{cut, size, time, wrap};
+use sage_common::commands::terminal::{cut, size, time, wrap};
 
 use super::{Client, Now};
 

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::deadline::Deadline;
 use crate::error::CollectError;
-use crate::report::Login;
+use crate::scrape::report::Login;
 use crate::service::{Phases, Service, Target};
 
 /// Longest fresh connect; a server that needs longer is not serving users either.

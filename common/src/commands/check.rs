@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::codes::Code;
 use crate::error::ErrorKind;
-use crate::report::{Report, Status};
+use crate::scrape::report::{Report, Status};
 
 /// What `check` found.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -198,7 +198,7 @@ impl CheckResult {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::CollectorReport;
+    use crate::scrape::report::CollectorReport;
 
     fn result(up: bool, statuses: &[Status]) -> CheckResult {
         let collectors = statuses.iter().map(|s| CollectorReport::new("x", *s)).collect();

@@ -2,8 +2,6 @@
 //!
 //! These names are the same in all exporters, so that the alert ladder, dashboards and documents are written once.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -12,7 +10,7 @@ use crate::codes::Code;
 use crate::error::{CollectError, ErrorKind};
 use crate::put;
 use crate::sink::Sink;
-use crate::write::Written;
+use crate::target::write::Written;
 
 crate::metrics! {
     /// 1 when the server answered a request of ours in this scrape, over the warm or a fresh connection, else 0.
@@ -273,63 +271,6 @@ impl Report {
 pub fn write_dropped(out: &mut Sink) {
     for (family, count) in out.dropped().clone() {
         put!(out, SERIES_DROPPED { family } = count);
-    }
-}
-
-/// Logs what changed: a line when a part of a target begins to fail or recovers, and a reminder now and then.
-///
-/// A target that is down is data, not an error of ours; logging each scrape of it would flood the log.
-#[derive(Default)]
-pub struct Journal {
-    failing: Mutex<HashMap<&'static str, Episode>>,
-}
-
-struct Episode {
-    kind: ErrorKind,
-    told: Instant,
-    count: u64,
-}
-
-/// Time between two reminders of the same failure.
-const REMINDER: Duration = Duration::from_secs(600);
-
-impl Journal {
-    /// Notes the outcome of one part (`connect`, `login` or a collector) of `target`.
-    pub fn note(&self, target: &str, part: &'static str, failure: Option<(ErrorKind, Code, &str)>) {
-        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        match (failure, failing.get_mut(part)) {
-            (None, None) => {}
-            (None, Some(episode)) => {
-                tracing::info!(target_name = target, part, failed_times = episode.count, "a part of the target works again");
-                failing.remove(part);
-            }
-            (Some((kind, ..)), Some(episode)) if episode.kind == kind && episode.told.elapsed() < REMINDER => episode.count += 1,
-            (Some((kind, code, text)), known) => {
-                let count = known.filter(|e| e.kind == kind).map_or(1, |e| e.count + 1);
-                if matches!(kind, ErrorKind::Auth | ErrorKind::Permission | ErrorKind::Tls) {
-                    tracing::warn!(
-                        target_name = target,
-                        part,
-                        reason = kind.as_str(),
-                        code = code.id,
-                        failed_times = count,
-                        detail = text,
-                        "a part of the target fails"
-                    );
-                } else {
-                    tracing::info!(
-                        target_name = target,
-                        part,
-                        reason = kind.as_str(),
-                        code = code.id,
-                        failed_times = count,
-                        detail = text,
-                        "a part of the target fails"
-                    );
-                }
-                failing.insert(part, Episode { kind, told: Instant::now(), count });
-            }
-        }
     }
 }
 

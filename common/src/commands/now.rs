@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::command::{Failure, say};
+use crate::commands::own::{Failure, say};
+use crate::commands::terminal::{self, plain};
 use crate::config::Span;
 use crate::deadline::Deadline;
 use crate::error::CollectError;
-use crate::terminal::{self, plain};
 
 /// The flags.
 #[derive(clap::Args, Debug)]

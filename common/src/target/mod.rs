@@ -1,15 +1,22 @@
 //! What lives between the scrapes of one target: its budget, the results on timers, the last login and write, the walk, the
 //! log's state.
 
+pub mod budget;
+pub mod login;
+pub(crate) mod running;
+pub mod timer;
+pub mod walk;
+pub mod write;
+
 use std::sync::Arc;
 
-use crate::budget::{Budget, Owner};
-use crate::login::LastLogin;
-use crate::report::Journal;
+use crate::scrape::journal::Journal;
 use crate::service::{Service, Target};
-use crate::timer::Timer;
-use crate::walk::Progress;
-use crate::write::LastWrite;
+use crate::target::budget::{Budget, Owner};
+use crate::target::login::LastLogin;
+use crate::target::timer::Timer;
+use crate::target::walk::Progress;
+use crate::target::write::LastWrite;
 
 /// A target with all that lives between its scrapes.
 pub struct Live<S: Service> {

@@ -11,10 +11,10 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::collector::{Entry, Scope};
-use crate::module::Module;
-use crate::report::{CollectorReport, Status};
-use crate::run::Part;
+use crate::scrape::report::{CollectorReport, Status};
+use crate::scrape::run::Part;
 use crate::service::Service;
+use crate::service::module::Module;
 use crate::sink::{NO_LIMIT, Sink, keep_heaviest};
 
 /// A module that nobody has asked for this long is not walked any more.

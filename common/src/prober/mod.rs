@@ -1,4 +1,13 @@
-//! What a prober provides: modules as they stand in a file, and a probe of one target by one of them.
+//! What a prober provides: modules as they stand in a file, and a probe of one target by one of them. Its targets are free:
+//! `/probe?target=&module=` names one; there is no session and no collector.
+//!
+//! A prober's configuration file lists modules, as blackbox_exporter's does; beside them may stand what it does on its own,
+//! on its own interval, whose findings are on `/metrics` (background.rs).
+
+pub mod app;
+pub mod background;
+pub mod log;
+mod program;
 
 use std::fmt;
 use std::future::Future;
@@ -7,17 +16,17 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::background::Background;
 use crate::cli::CommonFlags;
-use crate::command::Failure;
 use crate::commands::discover::Traces;
+use crate::commands::own::Failure;
 use crate::config::Named;
 use crate::deadline::Deadline;
 use crate::desc::Info;
 use crate::error::{CollectError, Invalid};
 use crate::os::listening::Place;
 use crate::peer::Peer;
-use crate::probe_log::Log;
+use crate::prober::background::Background;
+use crate::prober::log::Log;
 use crate::service::Meta;
 use crate::sink::Sink;
 

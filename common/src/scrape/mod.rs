@@ -4,22 +4,27 @@
 //! it one after the other, each within its slice, while the login probe runs beside them if it is due; local collectors
 //! run in any case. A collector that fails loses its own samples only.
 
+pub mod flight;
+pub mod journal;
+pub mod report;
+pub mod run;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::budget::Lease;
 use crate::collector::{Entry, Runner, Scope};
 use crate::deadline::Deadline;
 use crate::error::{CollectError, ErrorKind};
-use crate::live::Live;
-use crate::login;
-use crate::module::Module;
-use crate::report::{Failure, Report, Status};
-use crate::run::{Part, run_one, timed_run};
+use crate::scrape::report::{Failure, Report, Status};
+use crate::scrape::run::{Part, run_one, timed_run};
+use crate::service::module::Module;
 use crate::service::{Local, Service};
 use crate::sink::Sink;
+use crate::target::Live;
+use crate::target::budget::Lease;
+use crate::target::login;
 
 /// Longest trivial request on the warm session.
 const REQUEST_LIMIT: Duration = Duration::from_secs(2);

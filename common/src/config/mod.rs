@@ -3,6 +3,11 @@
 //! Precedence: flag, environment, file, default. Durations are written with a unit (`5s`, `1m`). Secrets stand elsewhere
 //! (secret.rs); the file only names where.
 
+pub mod credentials;
+pub(crate) mod refusal;
+pub mod secret;
+pub mod tree;
+
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
@@ -10,13 +15,14 @@ use std::time::Duration;
 use serde::de::{self, DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::codes::{self, Code};
+use crate::codes;
 use crate::collector::Table;
-use crate::credentials::Credentials;
+use crate::config::credentials::Credentials;
 use crate::error::Invalid;
-use crate::module::Module;
 use crate::service::Service;
-use crate::tree;
+use crate::service::module::Module;
+
+pub use self::refusal::{one_line, unknown, unknown_name};
 
 /// A duration as written in a file or flag: a number with a unit, such as `500ms`, `5s`, `1m 30s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -217,80 +223,7 @@ pub fn placed(error: Invalid, file: Option<&Path>) -> Invalid {
 /// # Errors
 /// As `load`.
 pub fn parse<T: DeserializeOwned>(text: &str, origin: &str) -> Result<T, Invalid> {
-    serde_saphyr::from_str(text).map_err(|error| refusal(error.without_snippet(), origin))
-}
-
-pub(crate) fn refusal(error: &serde_saphyr::Error, origin: &str) -> Invalid {
-    let error = wording(error, origin);
-    // A key may hold line ends, and a message is one line of the log.
-    let line = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    Invalid { message: error.message.chars().map(line).collect(), ..error }
-}
-
-fn wording(error: &serde_saphyr::Error, origin: &str) -> Invalid {
-    use serde_saphyr::Error as Yaml;
-    let place = error.location().map_or_else(|| origin.to_owned(), |l| format!("{origin}:{}:{}", l.line(), l.column()));
-    match error {
-        Yaml::SerdeUnknownField { field, expected, .. } => unknown(&format!("{place}: unknown key `{field}`"), field, expected),
-        Yaml::SerdeUnknownVariant { variant, expected, .. } => {
-            unknown(&format!("{place}: unknown value `{variant}`"), variant, expected).code(codes::UNKNOWN_VALUE)
-        }
-        other => Invalid::new(format!("{place}: {}", plain(other))).code(code(other)),
-    }
-}
-
-/// The number of what is wrong; `Span` says in its own words that a unit is missing.
-fn code(error: &serde_saphyr::Error) -> Code {
-    use serde_saphyr::Error as Yaml;
-    match error {
-        Yaml::Unexpected { .. } | Yaml::NullIntoString { .. } | Yaml::InvalidScalar { .. } | Yaml::InvalidBooleanStrict { .. } => {
-            codes::WRONG_KIND
-        }
-        Yaml::DuplicateMappingKey { .. } | Yaml::MultipleDocuments { .. } => codes::TWICE,
-        other if other.to_string().contains(NO_UNIT) => codes::DURATION,
-        _ => codes::SYNTAX,
-    }
-}
-
-/// What is wrong, in the words of those who write the file; the library's own are for those who write code.
-fn plain(error: &serde_saphyr::Error) -> String {
-    use serde_saphyr::Error as Yaml;
-    match error {
-        Yaml::Unexpected { expected: "mapping start", .. } => {
-            "settings are expected here (`key: value`, one a line, indented), not a list, a single value or nothing".to_owned()
-        }
-        Yaml::Unexpected { expected: "string scalar", .. } => "a single value is expected here".to_owned(),
-        Yaml::NullIntoString { .. } => "there is no value: write one, or leave the line out to get the default".to_owned(),
-        Yaml::InvalidScalar { ty: "boolean", .. } | Yaml::InvalidBooleanStrict { .. } => "true or false is expected here".to_owned(),
-        Yaml::InvalidScalar { ty: "u16", .. } => "a whole number from 0 to 65535 is expected here".to_owned(),
-        Yaml::InvalidScalar { ty: "u32" | "u64" | "usize", .. } => "a whole number, 0 or more, is expected here".to_owned(),
-        Yaml::DuplicateMappingKey { key: Some(key), .. } => format!("the key `{key}` stands here a second time"),
-        Yaml::MultipleDocuments { .. } => "a second YAML document begins here (`---`); a configuration is one".to_owned(),
-        other => {
-            let text = other.to_string();
-            // The place stands in front; the library's own suffix would repeat it.
-            text.split(" at line ").next().unwrap_or(&text).to_owned()
-        }
-    }
-}
-
-/// As `unknown`, of the name of a thing.
-pub fn unknown_name(message: &str, given: &str, known: &[&str]) -> Invalid {
-    unknown(message, given, known).code(codes::UNKNOWN_NAME)
-}
-
-/// A refusal of `given`, with the known word that it resembles, or all of them.
-pub fn unknown(message: &str, given: &str, known: &[&str]) -> Invalid {
-    if given == "password" && known.contains(&"password_file") {
-        return Invalid::new(message)
-            .hint("a secret does not stand in this file: write `password_file: /path/to/file` and put it there")
-            .code(codes::SECRET_IN_FILE);
-    }
-    let near = known.iter().map(|k| (strsim::jaro_winkler(given, k), *k)).max_by(|a, b| a.0.total_cmp(&b.0));
-    Invalid::new(message).code(codes::UNKNOWN_KEY).hint(match near {
-        Some((likeness, word)) if likeness > 0.8 => format!("did you mean `{word}`?"),
-        _ => format!("known here: {}", known.join(", ")),
-    })
+    serde_saphyr::from_str(text).map_err(|error| refusal::of(error.without_snippet(), origin))
 }
 
 #[cfg(test)]

@@ -1,5 +1,9 @@
 //! What an exporter of a product provides: sessions, their trivial request, and state for data that needs no session.
 
+pub mod app;
+pub mod module;
+mod program;
+
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
@@ -10,16 +14,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use crate::check::Advice;
 use crate::collector::Table;
-use crate::command::OwnCommand;
+use crate::commands::check::Advice;
 use crate::commands::discover::Traces;
-use crate::credentials::Credentials;
+use crate::commands::own::OwnCommand;
+use crate::config::credentials::Credentials;
 use crate::desc::Info;
 use crate::error::{CollectError, ErrorKind, Invalid};
 use crate::os::listening::Place;
 use crate::peer::Peer;
-use crate::report::Report;
+use crate::scrape::report::Report;
 use crate::sink::Sink;
 use crate::tasks::Tasks;
 

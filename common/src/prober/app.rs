@@ -1,7 +1,4 @@
-//! Probers: free targets, no session, no collectors. `/probe?target=&module=` asks one target by one module.
-//!
-//! A prober's configuration file lists modules, as blackbox_exporter's does; beside them may stand what it does on its own,
-//! on its own interval, whose findings are on `/metrics`.
+//! An exporter that probes free targets, behind the routes: its modules, its single flights, the page of a probe.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,31 +7,22 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
-use crate::app::{App, Ask, BoxFuture, Scrapes, Section};
-use crate::background::Background;
-use crate::check::{CheckResult, Row};
+use super::{Outcome, Prober, Question};
+use crate::app::{App, Ask, BoxFuture, Scrapes};
 use crate::cli::CommonFlags;
-use crate::codes;
-use crate::collector::About;
-use crate::command::Failure;
-use crate::commands::discover;
+use crate::commands::check::{CheckResult, Row};
 use crate::config;
 use crate::deadline::Deadline;
 use crate::error::{CollectError, HttpError, Invalid};
 use crate::expo::{self, Format};
-use crate::exporter::Program;
-use crate::flight::Flight;
-use crate::peer::Peer;
-use crate::probe_log::Log;
+use crate::prober::background::Background;
+use crate::prober::log::Log;
 use crate::put;
-use crate::report::note;
+use crate::scrape::flight::Flight;
+use crate::scrape::report::note;
 use crate::service::Meta;
 use crate::sink::{NO_LIMIT, Sink};
 use crate::tasks::Tasks;
-
-pub use self::ask::{Outcome, Prober, Question};
-
-mod ask;
 
 crate::metrics! {
     /// 1 when the target answered at all (a connection, a status line), whatever the module thinks of the answer, else 0.
@@ -61,11 +49,11 @@ pub struct ProbeFlags {
 
 /// A prober with its configuration loaded.
 pub struct ProbeApp<P: Prober> {
-    modules: BTreeMap<String, Arc<P::Module>>,
+    pub(super) modules: BTreeMap<String, Arc<P::Module>>,
     flight: Flight<Key, Arc<Sink>>,
-    config: P::Config,
-    work: Arc<P::Work>,
-    tasks: Tasks,
+    pub(super) config: P::Config,
+    pub(super) work: Arc<P::Work>,
+    pub(super) tasks: Tasks,
     flags: ProbeFlags,
     offset: Duration,
 }
@@ -103,9 +91,9 @@ async fn run<P: Prober>(question: Question<'_, P::Module>) -> (Sink, Outcome, Du
 }
 
 impl<P: Prober> ProbeApp<P> {
-    fn make(common: &CommonFlags, flags: &ProbeFlags, before: Option<&Self>) -> Result<Self, Invalid> {
+    pub(super) fn make(common: &CommonFlags, flags: &ProbeFlags, before: Option<&Self>) -> Result<Self, Invalid> {
         let config: P::Config = match &common.config_file {
-            Some(path) => config::load(path).map_err(part_hint)?,
+            Some(path) => config::load(path)?,
             None => P::Config::default(),
         };
         let mut modules = BTreeMap::new();
@@ -183,26 +171,6 @@ impl<P: Prober> ProbeApp<P> {
             }
         }
         Ok(page)
-    }
-}
-
-/// Stands before the hint of a refusal that had to become one line.
-const HINT: &str = "; hint: ";
-/// And before its number.
-const CODE: &str = "; code: ";
-
-/// The text of a refusal for an error of serde: a module's own types refuse values while they are read, where an error is
-/// one line of text. Loading makes parts of it again.
-pub fn one_line(refusal: &Invalid) -> String {
-    format!("{}{HINT}{}{CODE}{}", refusal.message, refusal.advice(), refusal.code)
-}
-
-fn part_hint(error: Invalid) -> Invalid {
-    match error.message.rsplit_once(HINT).and_then(|(message, rest)| Some((message, rest.rsplit_once(CODE)?))) {
-        Some((message, (hint, code))) if error.hint.is_none() => {
-            Invalid::new(message).hint(hint).code(codes::find(code).unwrap_or(error.code))
-        }
-        _ => error,
     }
 }
 
@@ -292,77 +260,5 @@ impl<P: Prober> App for ProbeApp<P> {
 
     fn effective_config(&self) -> String {
         serde_saphyr::to_string(&self.config).unwrap_or_else(|e| format!("# cannot be written as YAML: {e}\n"))
-    }
-}
-
-impl<P: Prober> Program for ProbeApp<P> {
-    const META: &'static Meta = &P::META;
-    const PEER: Option<Peer> = P::PEER;
-    type Flags = ProbeFlags;
-    type Command = P::Command;
-
-    fn sections() -> Vec<Section> {
-        let mut sections = vec![
-            Section {
-                collector: "",
-                help: "About the exporter itself, on /metrics only.",
-                when: "each scrape",
-                metrics: crate::selfmon::METRICS,
-            },
-            Section { collector: "probe", help: "The answer of /probe.", when: "each probe", metrics: P::METRICS },
-            Section { collector: "", help: "On every probe page, as on the pages of all exporters.", when: "each probe", metrics: METRICS },
-        ];
-        sections.extend(P::Work::sections());
-        sections
-    }
-
-    fn collectors() -> Vec<&'static About> {
-        Vec::new()
-    }
-
-    fn reasons() -> &'static [&'static str] {
-        P::REASONS
-    }
-
-    fn load(common: &CommonFlags, flags: &ProbeFlags, _: &[(&'static str, bool)]) -> Result<Self, Invalid> {
-        Self::make(common, flags, None)
-    }
-
-    fn load_after(&self, common: &CommonFlags, flags: &ProbeFlags, _: &[(&'static str, bool)]) -> Result<Self, Invalid> {
-        Self::make(common, flags, Some(self))
-    }
-
-    fn in_force(&self) {
-        P::Work::start(&self.work, &self.tasks);
-    }
-
-    async fn discover() -> Result<String, Invalid> {
-        let (mut once, mut found) = (discover::Once::default(), Vec::new());
-        for listener in P::TRACES.candidates() {
-            if let Some(target) = P::recognise(&listener.place).await
-                && once.is_new(&listener)
-            {
-                found.push(format!("#     - '{target}'\n"));
-            }
-        }
-        if found.is_empty() {
-            return Err(P::TRACES.nothing(P::META.product));
-        }
-        let yaml = serde_saphyr::to_string(&P::Config::default()).map_err(|e| Invalid::new(format!("cannot be written as YAML: {e}")))?;
-        let targets = found.concat();
-        Ok(format!("# Found on this machine; these lines belong to the job that scrape-config prints:\n#   - targets:\n{targets}{yaml}"))
-    }
-
-    fn hand_over(&self, next: &Self) -> String {
-        self.tasks.end();
-        format!("modules: {} before, {} now", self.modules.len(), next.modules.len())
-    }
-
-    fn logs(command: &P::Command) -> bool {
-        P::logs(command)
-    }
-
-    async fn own(command: P::Command, common: &CommonFlags, _: &ProbeFlags, _: &[(&'static str, bool)]) -> Result<(), Failure> {
-        P::own(command, common).await
     }
 }

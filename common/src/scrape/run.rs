@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::collector::{Entry, Run, Support};
 use crate::deadline::Deadline;
 use crate::error::{CollectError, ErrorKind};
-use crate::report::{CollectorReport, Status};
+use crate::scrape::report::{CollectorReport, Status};
 use crate::service::Service;
 use crate::sink::{NO_LIMIT, Sink};
 

@@ -1,5 +1,5 @@
 //! A YAML text as it stands, with the place of each value: for files whose form is another program's, or of which one
-//! part may be wrong without spoiling the rest. Our own configuration is read strictly instead (config.rs).
+//! part may be wrong without spoiling the rest. Our own configuration is read strictly instead (mod.rs).
 
 use std::fmt;
 
@@ -40,7 +40,7 @@ pub enum Value {
 /// What is no YAML, with its place.
 pub fn parse(text: &str, origin: &str) -> Result<Tree, Invalid> {
     let options = serde_saphyr::options! { duplicate_keys: DuplicateKeyPolicy::PassThrough };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| config::refusal(error.without_snippet(), origin))
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| config::refusal::of(error.without_snippet(), origin))
 }
 
 impl Tree {

@@ -9,8 +9,8 @@ use std::io::Write as _;
 
 use crate::config;
 use crate::error::{CollectError, Invalid};
-use crate::module::Module;
 use crate::service::Service;
+use crate::service::module::Module;
 
 /// The commands of a product.
 pub trait OwnCommand<S: Service>: clap::Subcommand + fmt::Debug + Send + Sync {

@@ -9,16 +9,16 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::budget::Budgets;
 use crate::error::Invalid;
-use crate::live::Live;
-use crate::module::Module;
-use crate::report::Journal;
+use crate::scrape::journal::Journal;
+use crate::service::module::Module;
 use crate::service::{Service, Target, TargetOptions as _};
+use crate::target::Live;
+use crate::target::budget::Budgets;
+use crate::target::timer::Timer;
+use crate::target::walk;
+use crate::target::write;
 use crate::tasks::Tasks;
-use crate::timer::Timer;
-use crate::walk;
-use crate::write;
 
 /// A target with its background work, which ends with it.
 pub(crate) struct Running<S: Service> {

@@ -14,13 +14,13 @@ use tokio::time::Instant;
 use crate::collector::{Entry, Runner, Scope};
 use crate::deadline::Deadline;
 use crate::error::{CollectError, ErrorKind};
-use crate::live::Live;
-use crate::login;
-use crate::module::Module;
-use crate::report::{CollectorReport, Status, Walk};
-use crate::run::{Part, run_one};
+use crate::scrape::report::{CollectorReport, Status, Walk};
+use crate::scrape::run::{Part, run_one};
 use crate::service::Service;
+use crate::service::module::Module;
 use crate::sink::Sink;
+use crate::target::Live;
+use crate::target::login;
 
 /// Longest step of a walk: one connection to one member.
 const STEP_LIMIT: Duration = Duration::from_secs(15);

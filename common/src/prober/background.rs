@@ -7,7 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use crate::app::Section;
-use crate::check::Row;
+use crate::commands::check::Row;
 use crate::deadline::Deadline;
 use crate::error::Invalid;
 use crate::sink::Sink;

@@ -14,10 +14,10 @@ use tokio::time::Instant;
 
 use crate::deadline::Deadline;
 use crate::error::{CollectError, ErrorKind};
-use crate::live::Live;
-use crate::login;
-use crate::report::Failure;
+use crate::scrape::report::Failure;
 use crate::service::{Phases, Service};
+use crate::target::Live;
+use crate::target::login;
 
 /// Longest UPDATE and COMMIT; who waits longer has users who wait.
 const LIMIT: Duration = Duration::from_secs(3);
