@@ -1,9 +1,10 @@
 //! Routes: `/`, `/metrics`, `/probe` (also as `/scrape`, the path of some replaced exporters), `/targets` (for http_sd),
 //! `/-/healthy`, `/-/ready`, `/-/reload`; everything else is 404.
 //!
-//! A sick target is data: the answer is 200. 400, 403, 405 and 503 are about the request and the load, 500 about
-//! bugs of ours, and about a configuration that was to be loaded and is refused. No route shows a secret, runs a profile or serves a file. Who may ask is judged before anything is
-//! looked up (`web`), `/-/healthy` excepted: service managers and load balancers have no password, and it tells nothing.
+//! A sick target is data: the answer is 200. 400, 403, 405 and 503 are about the request and the load, 500 about bugs of
+//! ours, and about a configuration that was to be loaded and is refused. No route shows a secret, runs a profile or serves a
+//! file. Who may ask is judged before anything is looked up (`web`), `/-/healthy` excepted: service managers and load
+//! balancers have no password, and it tells nothing.
 
 pub mod clock;
 pub mod connections;
