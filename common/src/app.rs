@@ -1,4 +1,5 @@
-//! What the HTTP server and the commands need of an exporter, whether it serves a product or probes free targets.
+//! What the HTTP server and the commands need of an exporter, whether it serves a product or probes free targets: `App`, once
+//! its configuration is loaded, and `Program`, to load it and to tell of itself.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -6,10 +7,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::cli::CommonFlags;
+use crate::collector::About;
 use crate::commands::check::CheckResult;
+use crate::commands::own::Failure;
 use crate::deadline::{Deadline, scrape_deadline};
 use crate::desc::Info;
-use crate::error::HttpError;
+use crate::error::{HttpError, Invalid};
+use crate::peer::Peer;
 use crate::service::Meta;
 use crate::sink::Sink;
 
@@ -76,6 +81,64 @@ pub trait App: Send + Sync + 'static {
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
+}
+
+/// What an exporter's binary is made of: an `App` that can be loaded from flags and file.
+pub trait Program: App + Sized {
+    /// Who it is.
+    const META: &'static Meta;
+    /// The exporter that it replaces.
+    const PEER: Option<Peer> = None;
+    /// Its own flags.
+    type Flags: clap::Args + std::fmt::Debug + Send + Sync;
+    /// Its own commands.
+    type Command: clap::Subcommand + std::fmt::Debug + Send + Sync;
+
+    /// The catalogue.
+    fn sections() -> Vec<Section>;
+
+    /// The collectors, which have switches.
+    fn collectors() -> Vec<&'static About>;
+
+    /// Reasons for failure that only this product has.
+    fn reasons() -> &'static [&'static str];
+
+    /// Loads the configuration. A product's own work on its targets starts here, that of a prober with `in_force`.
+    ///
+    /// # Errors
+    /// What is wrong in flags, environment or file.
+    fn load(common: &CommonFlags, flags: &Self::Flags, switches: &[(&'static str, bool)]) -> Result<Self, Invalid>;
+
+    /// As `load`, for the exporter that is to take the place of this one: it goes on with what has not changed.
+    ///
+    /// # Errors
+    /// As `load`; then this one has not changed.
+    fn load_after(&self, common: &CommonFlags, flags: &Self::Flags, switches: &[(&'static str, bool)]) -> Result<Self, Invalid> {
+        Self::load(common, flags, switches)
+    }
+
+    /// The exporter serves by this configuration from now on: starts what goes on beside scrapes. No command calls it.
+    fn in_force(&self) {}
+
+    /// `next` has taken the place of this one: ends what it does not go on with, and says what has changed.
+    fn hand_over(&self, next: &Self) -> String;
+
+    /// Finds servers of this product on this machine and writes a configuration for them.
+    ///
+    /// # Errors
+    /// None was found.
+    fn discover() -> impl Future<Output = Result<String, Invalid>> + Send;
+
+    /// True for an own command that tells its progress in the log.
+    fn logs(command: &Self::Command) -> bool;
+
+    /// Runs an own command, with the configuration as `load` would read it.
+    fn own(
+        command: Self::Command,
+        common: &CommonFlags,
+        flags: &Self::Flags,
+        switches: &[(&'static str, bool)],
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
 /// One part of the catalogue: a collector with its families.

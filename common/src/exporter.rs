@@ -1,6 +1,5 @@
 //! An exporter's main: flags, log, runtime, and the commands.
 
-use std::future::Future;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -8,10 +7,9 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::app::{App, Ask, Section};
+use crate::app::{App, Ask, Program};
 use crate::cli::{self, Cli, Command, CommonFlags, Lines, Stop, Switches};
 use crate::codes;
-use crate::collector::About;
 use crate::commands::catalogue;
 use crate::commands::check::Verdict;
 use crate::commands::own::{self, Failure};
@@ -24,9 +22,7 @@ use crate::error::Invalid;
 use crate::expo::{self, Format};
 use crate::http::{Site, server};
 use crate::os::{self, signal::Wish};
-use crate::peer::Peer;
 use crate::reload::{Current, InForce};
-use crate::service::Meta;
 use crate::web::{self, Web};
 
 /// Exit codes of all commands but `check` and `config validate`.
@@ -35,64 +31,6 @@ const FAILURE: u8 = 1;
 const BAD_CONFIG: u8 = 2;
 /// `check` tells a bad configuration from a server that is down.
 const CHECK_BAD_CONFIG: u8 = 3;
-
-/// What an exporter's binary is made of: an `App` that can be loaded from flags and file.
-pub trait Program: App + Sized {
-    /// Who it is.
-    const META: &'static Meta;
-    /// The exporter that it replaces.
-    const PEER: Option<Peer> = None;
-    /// Its own flags.
-    type Flags: clap::Args + std::fmt::Debug + Send + Sync;
-    /// Its own commands.
-    type Command: clap::Subcommand + std::fmt::Debug + Send + Sync;
-
-    /// The catalogue.
-    fn sections() -> Vec<Section>;
-
-    /// The collectors, which have switches.
-    fn collectors() -> Vec<&'static About>;
-
-    /// Reasons for failure that only this product has.
-    fn reasons() -> &'static [&'static str];
-
-    /// Loads the configuration. A product's own work on its targets starts here, that of a prober with `in_force`.
-    ///
-    /// # Errors
-    /// What is wrong in flags, environment or file.
-    fn load(common: &CommonFlags, flags: &Self::Flags, switches: &[(&'static str, bool)]) -> Result<Self, Invalid>;
-
-    /// As `load`, for the exporter that is to take the place of this one: it goes on with what has not changed.
-    ///
-    /// # Errors
-    /// As `load`; then this one has not changed.
-    fn load_after(&self, common: &CommonFlags, flags: &Self::Flags, switches: &[(&'static str, bool)]) -> Result<Self, Invalid> {
-        Self::load(common, flags, switches)
-    }
-
-    /// The exporter serves by this configuration from now on: starts what goes on beside scrapes. No command calls it.
-    fn in_force(&self) {}
-
-    /// `next` has taken the place of this one: ends what it does not go on with, and says what has changed.
-    fn hand_over(&self, next: &Self) -> String;
-
-    /// Finds servers of this product on this machine and writes a configuration for them.
-    ///
-    /// # Errors
-    /// None was found.
-    fn discover() -> impl Future<Output = Result<String, Invalid>> + Send;
-
-    /// True for an own command that tells its progress in the log.
-    fn logs(command: &Self::Command) -> bool;
-
-    /// Runs an own command, with the configuration as `load` would read it.
-    fn own(
-        command: Self::Command,
-        common: &CommonFlags,
-        flags: &Self::Flags,
-        switches: &[(&'static str, bool)],
-    ) -> impl Future<Output = Result<(), Failure>> + Send;
-}
 
 /// Runs the command that the command line names. `packed` is what `shipped!()` says.
 pub fn run<P: Program>(packed: &'static [u8]) -> ExitCode {

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use crate::app::App;
+use crate::app::Program;
 use crate::cli::{CommonFlags, Switches};
 use crate::config;
 use crate::error::Invalid;
-use crate::exporter::Program;
 use crate::os;
 use crate::web::Web;
 

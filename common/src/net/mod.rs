@@ -2,6 +2,5 @@
 
 pub mod dial;
 pub mod http;
-pub mod page;
 pub mod tls;
 mod trust;

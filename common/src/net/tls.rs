@@ -3,7 +3,7 @@
 //! Verification is full unless an option with a plain name says otherwise. Trust comes from the given CA file, else from
 //! the system's store.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::trust;
+use super::trust::{self, certificates};
 use crate::codes;
 use crate::error::{CollectError, ErrorKind};
 
@@ -188,15 +188,6 @@ const fn hint_of(refusal: &rustls::Error) -> Option<&'static str> {
         Tls::InvalidMessage(_) => "what listens there does not speak TLS on this port",
         _ => return None,
     })
-}
-
-/// The certificates of a PEM file, at least one.
-pub(super) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, CollectError> {
-    let refuse = |text: &str| CollectError::new(ErrorKind::Tls, format!("{text} {}", file.display())).coded(codes::TLS_FILE);
-    let found: Result<Vec<_>, _> =
-        CertificateDer::pem_file_iter(file).map_err(|e| refuse("read the certificate file").caused_by(e))?.collect();
-    let found = found.map_err(|e| refuse("read the certificate file").caused_by(e))?;
-    if found.is_empty() { Err(refuse("there is no PEM certificate in")) } else { Ok(found) }
 }
 
 /// A verifier that keeps the chain before it asks the real one.

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant, SystemTime};
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::CryptoProvider;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
-use super::tls::certificates;
 use crate::codes;
 use crate::error::{CollectError, ErrorKind};
 
@@ -101,6 +102,15 @@ fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, CollectError> {
             .coded(codes::TLS_UNTRUSTED));
     }
     Ok(roots)
+}
+
+/// The certificates of a PEM file, at least one.
+pub(super) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, CollectError> {
+    let refuse = |text: &str| CollectError::new(ErrorKind::Tls, format!("{text} {}", file.display())).coded(codes::TLS_FILE);
+    let found: Result<Vec<_>, _> =
+        CertificateDer::pem_file_iter(file).map_err(|e| refuse("read the certificate file").caused_by(e))?.collect();
+    let found = found.map_err(|e| refuse("read the certificate file").caused_by(e))?;
+    if found.is_empty() { Err(refuse("there is no PEM certificate in")) } else { Ok(found) }
 }
 
 #[cfg(test)]

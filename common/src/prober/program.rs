@@ -3,13 +3,13 @@
 use super::Prober;
 use super::app::{METRICS, ProbeApp, ProbeFlags};
 use super::background::Background as _;
+use crate::app::Program;
 use crate::app::Section;
 use crate::cli::CommonFlags;
 use crate::collector::About;
 use crate::commands::discover;
 use crate::commands::own::Failure;
 use crate::error::Invalid;
-use crate::exporter::Program;
 use crate::peer::Peer;
 use crate::selfmon;
 use crate::service::Meta;

@@ -22,9 +22,9 @@ use crate::scrape::run::{Part, run_one, timed_run};
 use crate::service::module::Module;
 use crate::service::{Local, Service};
 use crate::sink::Sink;
-use crate::target::Live;
-use crate::target::budget::Lease;
-use crate::target::login;
+use crate::targets::Live;
+use crate::targets::budget::Lease;
+use crate::targets::login;
 
 /// Longest trivial request on the warm session.
 const REQUEST_LIMIT: Duration = Duration::from_secs(2);

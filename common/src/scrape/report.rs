@@ -10,7 +10,7 @@ use crate::codes::Code;
 use crate::error::{CollectError, ErrorKind};
 use crate::put;
 use crate::sink::Sink;
-use crate::target::write::Written;
+use crate::targets::write::Written;
 
 crate::metrics! {
     /// 1 when the server answered a request of ours in this scrape, over the warm or a fresh connection, else 0.

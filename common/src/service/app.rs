@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 
-use super::program::configure;
+use super::settings::{DEFAULT, configure};
 use crate::app::{App, Ask, BoxFuture, Scrapes};
 use crate::cli::CommonFlags;
 use crate::codes;
@@ -21,15 +21,13 @@ use crate::scrape::scrape;
 use crate::service::module::Module;
 use crate::service::{Meta, Service, TargetOptions as _};
 use crate::sink::{NO_LIMIT, Sink};
-use crate::target::Live;
-use crate::target::budget::Budgets;
-use crate::target::login;
-use crate::target::running::{Running, written};
-use crate::target::walk;
-use crate::target::write;
+use crate::targets::Live;
+use crate::targets::budget::Budgets;
+use crate::targets::login;
+use crate::targets::running::{Running, written};
+use crate::targets::walk;
+use crate::targets::write;
 
-/// The name of the target and module that a configuration without names has.
-pub(super) const DEFAULT: &str = "default";
 /// Scrapes at once beside those of the targets' own Prometheus servers.
 const LOOKERS: usize = 62;
 

@@ -3,6 +3,7 @@
 pub mod app;
 pub mod module;
 mod program;
+mod settings;
 
 use std::fmt;
 use std::future::Future;

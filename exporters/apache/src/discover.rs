@@ -1,8 +1,8 @@
 //! How an Apache on this machine is found: usual ports, its processes, and a status page at one of the usual paths.
 
 use sage_common::commands::discover::Traces;
-use sage_common::net::page::find;
 use sage_common::os::listening::Place;
+use sage_common::page::find;
 
 use crate::options::Options;
 use crate::session::Session;

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use sage_common::error::Invalid;
-use sage_common::net::page::{Given, PageOptions, Product};
 use sage_common::net::tls::Verify;
+use sage_common::page::{Given, PageOptions, Product};
 use url::Url;
 
 /// One server, as the configuration file has it.

@@ -1,7 +1,7 @@
 //! One scrape: the connection, and the status page that its first answer holds.
 
 use sage_common::error::CollectError;
-use sage_common::net::page::{self, PageSession};
+use sage_common::page::{self, PageSession};
 
 use crate::options::Apache;
 use crate::status::Page;

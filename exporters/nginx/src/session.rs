@@ -2,7 +2,7 @@
 //! the list of versions of the API of NGINX Plus. The answer itself tells which; nothing has to be configured.
 
 use sage_common::error::{CollectError, ErrorKind};
-use sage_common::net::page::{self, PageSession};
+use sage_common::page::{self, PageSession};
 use serde_json::Value;
 
 use crate::options::Nginx;

@@ -10,7 +10,7 @@ use sage_common::collector::{About, Grant};
 
 /// Connections that the role may have: two for the exporter (one kept between scrapes, one for the fresh login and the
 /// walk over the databases) and as many for `check` and `now` beside it.
-pub const CONNECTIONS: usize = 2 * sage_common::target::budget::CONNECTIONS;
+pub const CONNECTIONS: usize = 2 * sage_common::targets::budget::CONNECTIONS;
 
 /// Connections of the maintenance role: one that holds the lock of the run, one that works, one that is being closed.
 pub const MAINTAIN_CONNECTIONS: usize = 3;
@@ -98,8 +98,8 @@ pub fn monitor(role: &str, database: &str, server: &Server, collectors: &[&About
          -- with this role needs {} more. The cancel request of the protocol does not count.\n\
          CREATE ROLE {quoted} LOGIN CONNECTION LIMIT {CONNECTIONS}\n    \
          NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;\n\n",
-        sage_common::target::budget::CONNECTIONS,
-        sage_common::target::budget::CONNECTIONS
+        sage_common::targets::budget::CONNECTIONS,
+        sage_common::targets::budget::CONNECTIONS
     );
     let mut wanted: BTreeMap<Grant, Vec<&str>> = BTreeMap::new();
     for about in collectors {

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use sage_common::collector::{Collector, NoOptions};
 use sage_common::desc::Info;
 use sage_common::error::CollectError;
-use sage_common::net::page::process;
+use sage_common::page::process;
 use sage_common::put;
 use sage_common::service::Local;
 use sage_common::sink::Sink;

@@ -5,7 +5,7 @@
 use sage_common::collector::{Collector, NoOptions, Support};
 use sage_common::desc::Info;
 use sage_common::error::CollectError;
-use sage_common::net::page::probe;
+use sage_common::page::probe;
 use sage_common::put;
 use sage_common::sink::Sink;
 

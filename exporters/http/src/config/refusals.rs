@@ -1,9 +1,9 @@
 //! Every file of `config-tests` is one refusal: its message, where it points, and what it says to write instead.
 
 use clap::Parser as _;
+use sage_common::app::Program as _;
 use sage_common::cli::Cli;
 use sage_common::error::Invalid;
-use sage_common::exporter::Program as _;
 use sage_common::prober::Prober;
 use sage_common::prober::app::{ProbeApp, ProbeFlags};
 

@@ -16,8 +16,8 @@ use crate::deadline::Deadline;
 use crate::error::{CollectError, ErrorKind};
 use crate::scrape::report::Failure;
 use crate::service::{Phases, Service};
-use crate::target::Live;
-use crate::target::login;
+use crate::targets::Live;
+use crate::targets::login;
 
 /// Longest UPDATE and COMMIT; who waits longer has users who wait.
 const LIMIT: Duration = Duration::from_secs(3);

@@ -12,11 +12,11 @@ use std::sync::Arc;
 
 use crate::scrape::journal::Journal;
 use crate::service::{Service, Target};
-use crate::target::budget::{Budget, Owner};
-use crate::target::login::LastLogin;
-use crate::target::timer::Timer;
-use crate::target::walk::Progress;
-use crate::target::write::LastWrite;
+use crate::targets::budget::{Budget, Owner};
+use crate::targets::login::LastLogin;
+use crate::targets::timer::Timer;
+use crate::targets::walk::Progress;
+use crate::targets::write::LastWrite;
 
 /// A target with all that lives between its scrapes.
 pub struct Live<S: Service> {

@@ -13,11 +13,11 @@ use crate::error::Invalid;
 use crate::scrape::journal::Journal;
 use crate::service::module::Module;
 use crate::service::{Service, Target, TargetOptions as _};
-use crate::target::Live;
-use crate::target::budget::Budgets;
-use crate::target::timer::Timer;
-use crate::target::walk;
-use crate::target::write;
+use crate::targets::Live;
+use crate::targets::budget::Budgets;
+use crate::targets::timer::Timer;
+use crate::targets::walk;
+use crate::targets::write;
 use crate::tasks::Tasks;
 
 /// A target with its background work, which ends with it.

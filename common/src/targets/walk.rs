@@ -19,8 +19,8 @@ use crate::scrape::run::{Part, run_one};
 use crate::service::Service;
 use crate::service::module::Module;
 use crate::sink::Sink;
-use crate::target::Live;
-use crate::target::login;
+use crate::targets::Live;
+use crate::targets::login;
 
 /// Longest step of a walk: one connection to one member.
 const STEP_LIMIT: Duration = Duration::from_secs(15);
