@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use crate::codes;
-use crate::collector::About;
+use crate::collector::{About, Enabled};
 use crate::config::Span;
 use crate::error::Invalid;
 use crate::service::Meta;
@@ -190,6 +190,9 @@ pub enum Command<C: Subcommand> {
 const EXIT_CODES: &str = "Exit codes: 0 fine, 1 failure, 2 bad flags or configuration; check and config validate have their own\n\
                           Errors end with a number: explain NUMBER tells more";
 
+/// Above the collectors in the help.
+const COLLECTORS: &str = "Collectors (--no-collector.NAME switches one off)";
+
 /// What to do with the configuration file.
 #[derive(Subcommand, Clone, Debug)]
 pub enum ConfigCommand {
@@ -219,15 +222,19 @@ pub fn command<F: Args, C: Subcommand>(meta: &Meta, collectors: &[&'static About
         .about(format!("Prometheus exporter for {}", meta.product))
         .version(meta.version);
     for name in names(collectors) {
-        let own = collectors.iter().any(|about| about.name == name);
+        let own = collectors.iter().find(|about| about.name == name);
+        let help = own.map(|about| {
+            let when = if about.enabled == Enabled::ByDefault { "on by default" } else { "on request" };
+            format!("{} [{when}]", about.help.trim_end_matches('.'))
+        });
         let switch = |prefix: &str, help: String| {
             let flag = format!("{prefix}collector.{name}");
             let arg = clap::Arg::new(flag.clone()).long(flag).help(help).action(ArgAction::SetTrue);
-            arg.global(true).help_heading("Collectors").hide(!own)
+            arg.global(true).help_heading(COLLECTORS).hide(own.is_none())
         };
-        command = command
-            .arg(switch("", format!("Switch the collector {name} on")))
-            .arg(switch("no-", format!("Switch the collector {name} off")).overrides_with(format!("collector.{name}")));
+        // Shells complete both; help names one of them.
+        let off = switch("no-", format!("Switch the collector {name} off")).hide_short_help(true).hide_long_help(true);
+        command = command.arg(switch("", help.unwrap_or_default())).arg(off.overrides_with(format!("collector.{name}")));
     }
     command
 }

@@ -14,7 +14,7 @@ use crate::commands::catalogue;
 use crate::commands::check::Verdict;
 use crate::commands::own::{self, Failure};
 use crate::commands::shipped;
-use crate::commands::{bundle, prometheus, rules};
+use crate::commands::{bundle, completions, man, prometheus, rules};
 use crate::config;
 use crate::config::secret;
 use crate::deadline::Deadline;
@@ -133,20 +133,11 @@ async fn dispatch<P: Program>(cli: Cli<P::Flags, P::Command>, switches: Switches
             Ok(app) => bundle::make(app, &cli.common, Deadline::after(timeout.0), &lines, output.as_deref()).await,
             Err(error) => bundle::make_without(P::META, &error, &cli.common, &lines, output.as_deref()),
         }),
-        Command::Completions { shell } => {
-            let mut command = cli::command::<P::Flags, P::Command>(P::META, &P::collectors());
-            let (name, mut out) = (command.get_name().to_owned(), Vec::new());
-            clap_complete::generate(shell, &mut command, name, &mut out);
-            say(&String::from_utf8_lossy(&out))
-        }
-        Command::Man => {
-            let mut out = Vec::new();
-            let page = clap_mangen::Man::new(cli::command::<P::Flags, P::Command>(P::META, &P::collectors()));
-            match page.render(&mut out) {
-                Ok(()) => say(&String::from_utf8_lossy(&out)),
-                Err(error) => complain(&Invalid::new(format!("cannot write the manual page: {error}")).code(codes::INTERNAL), FAILURE),
-            }
-        }
+        Command::Completions { shell } => say(&completions::script(shell, cli::command::<P::Flags, P::Command>(P::META, &P::collectors()))),
+        Command::Man => match man::page(&cli::command::<P::Flags, P::Command>(P::META, &P::collectors())) {
+            Ok(page) => say(&page),
+            Err(error) => complain(&Invalid::new(format!("cannot write the manual page: {error}")).code(codes::INTERNAL), FAILURE),
+        },
         Command::Version => say(&format!("sage-{}-exporter {}\n", P::META.name, P::META.version)),
         Command::Own(own) => match P::own(own, &cli.common, &cli.own, &switches).await {
             Ok(()) => ExitCode::from(FINE),

@@ -7,13 +7,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use e2e::exporter::Exporter;
 use e2e::fault::{FaultProxy, Mode};
 use e2e::http::encode;
 use e2e::poll;
 use e2e::said::Ended;
 use e2e::servers::postgres::{Postgres, PostgresOptions};
 use e2e::temp::{TempFolder, free_port};
-use e2e::watched::{CANARY, COLLECTORS, MONITOR, environment, says, server, wait_fine, watch};
+use e2e::watched::{BINARY, CANARY, COLLECTORS, MONITOR, environment, keeps_its_secret, says, server, wait_fine, watch};
 use serde_json::Value;
 
 fn shared() -> &'static Arc<Postgres> {
@@ -172,6 +173,9 @@ fn the_password_may_stand_where_passwords_stand() {
         let shown = says(&[&["print-config"], *args].concat(), env);
         assert_eq!(shown.code, Some(0), "{way}: {}", shown.err);
         assert!(shown.out.contains(MONITOR) && shown.out.contains(&port), "{way}: {}", shown.out);
+        let exporter = Exporter::start(BINARY, &[&["--log.level=debug"], *args].concat(), env);
+        assert_eq!(exporter.metrics().value("sage_up", &[]), Some(1.0), "{way}: {}", exporter.logs());
+        keeps_its_secret(&exporter);
     }
     // A secret that everybody can read is none.
     let open_config = config(&open);
@@ -194,7 +198,14 @@ fn the_small_commands() {
     let version = says(&["version"], &[]);
     assert_eq!((version.code, version.out.as_str()), (Some(0), concat!("sage-postgres-exporter ", env!("CARGO_PKG_VERSION"), "\n")));
     let help = says(&["--help"], &[]);
-    assert!(help.code == Some(0) && help.out.contains("--no-collector.tables") && help.out.contains("print-config"), "{}", help.out);
+    assert!(
+        help.code == Some(0)
+            && help.out.contains("--collector.tables\n")
+            && help.out.contains("--no-collector.NAME")
+            && help.out.contains("print-config"),
+        "{}",
+        help.out
+    );
 
     let catalogue: Vec<Value> = serde_json::from_str(&says(&["metrics", "--json"], &[]).out).unwrap();
     let names: Vec<&str> = catalogue.iter().map(|m| m["name"].as_str().unwrap()).collect();

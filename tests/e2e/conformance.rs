@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -86,6 +87,20 @@ fn accepts(program: &str, args: &[&str], text: &str, about: &str) {
     assert!(output.status.success(), "{about}: {program} {args:?}:\n{said}");
 }
 
+/// What bash offers behind these words of a command line, once it has read the script.
+fn completions(script: &str, binary: &str, words: &str) -> Vec<String> {
+    // The last word is the one under the cursor.
+    let ask = "source \"$0\"; declare -a COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); set -- $(complete -p \"$1\"); \
+               while [ $# -gt 0 ] && [ \"$1\" != -F ]; do shift; done; \
+               \"$2\" \"${COMP_WORDS[0]}\" \"${COMP_WORDS[COMP_CWORD]}\" \"${COMP_WORDS[COMP_CWORD - 1]}\"; printf '%s\\n' \"${COMPREPLY[@]}\"";
+    let folder = TempFolder::new("completions");
+    let file = folder.write("script", script);
+    let output = Command::new("bash").args(["-c", ask]).arg(file).arg(binary).args(words.split(' ')).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.is_empty(), "{binary} {words}: {said}");
+    String::from_utf8(output.stdout).unwrap().lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
 #[test]
 fn the_commands_of_all() {
     for binary in &exporter::all() {
@@ -121,11 +136,25 @@ fn the_commands_of_all() {
             let script = prints(binary, &["completions", shell]);
             assert!(script.contains(binary.as_str()) && script.contains("web.listen-address"), "{binary} {shell}");
             if shell == "bash" {
-                accepts("bash", &["-n"], &script, binary);
+                let completed = |words: &str| completions(&script, binary, words);
+                assert_eq!(completed("chec"), ["check"], "{binary}");
+                assert!(completed("check --").contains(&"--json".to_owned()), "{binary}");
+                assert!(completed("--web.").contains(&"--web.config.file".to_owned()), "{binary}");
+                let switches = completed("--no-collector.");
+                assert_eq!(switches.is_empty(), !help.contains("--collector."), "{binary}: {switches:?}");
             }
         }
-        let page = prints(binary, &["man"]);
-        assert!(page.contains(&format!(".TH {binary} 1")) && page.contains("web.listen"), "{binary}");
+        // One page, on which each command that the help lists stands with its own options.
+        let page = prints(binary, &["man"]).replace("\\-", "-");
+        assert!(page.contains(&format!(".TH {binary} 1")) && page.contains(&format!("\\fB{binary}\\fR [OPTIONS] [COMMAND]\n")), "{binary}");
+        let listed = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+        for command in listed.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   ")) {
+            let command = command.split_whitespace().next().unwrap();
+            assert!(page.contains(&format!("\\fB{command}\\fR\n")) || page.contains(&format!("\\fB{command} ")), "{binary}: {command}");
+        }
+        for option in ["--json", "--timeout", "--directory", "--web.listen-address", "--config.file"] {
+            assert!(page.contains(&format!("\\fB{option}\\fR")), "{binary}: {option}");
+        }
     }
 }
 
@@ -512,6 +541,21 @@ fn local_servers_are_found_and_their_configuration_works() {
         assert_eq!(prints(binary, &["config", "validate", &format!("--config.file={}", file.display())]), "the configuration is valid\n");
         assert_eq!(postgres.count_connections(MONITOR), connections);
     }
+    // Each port of a web server is a page to probe; the file is short, and one that works.
+    let found = prints("sage-http-exporter", &["discover"]);
+    assert!(found.contains(&format!("'{}'", nginx.url("/"))) && found.contains(&format!("'{}'", apache.url("/"))), "{found}");
+    let folder = TempFolder::new("found");
+    let flag = format!("--config.file={}", folder.write("found.yml", &found).display());
+    let probed = exporter::run("sage-http-exporter", &["probe", &nginx.url("/"), &flag], &[]);
+    assert!(String::from_utf8_lossy(&probed.stdout).contains("\nprobe_success 1\n") && found.lines().count() < 10, "{found}");
+    // A Redis that listens on its socket alone; its exporter asks it there with what was printed for it.
+    let socket = folder.join("cache");
+    let mut command = process::command("/usr/bin/redis-server", folder.path());
+    command.args(["--port", "0", "--save", "", "--unixsocket"]).arg(&socket);
+    let mut hidden = Process::start("redis", command, folder.path());
+    hidden.wait_ready(LIMIT, || UnixStream::connect(&socket).is_ok());
+    let found = prints("sage-redis-exporter", &["discover"]);
+    assert!(found.contains(&format!("host: {}", socket.display())) && found.contains(&format!("port: {}\n", redis.port())), "{found}");
     let probed =
         exporter::run("sage-redis-exporter", &["probe", "default", &format!("--redis.addr=redis://127.0.0.1:{}", redis.port())], &[]);
     let page = String::from_utf8(probed.stdout).unwrap();

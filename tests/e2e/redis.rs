@@ -250,7 +250,13 @@ fn the_grants_open_no_data_and_change_nothing() {
 #[test]
 fn the_grants_command_follows_the_collectors() {
     let said = |args: &[&str]| String::from_utf8(run(BINARY, args, &[]).stdout).unwrap();
-    assert!(said(&["grants"]).contains("ACL SETUSER sage reset on >PASSWORD -@all +ping"));
+    let rule = said(&["grants"]);
+    assert!(rule.contains("ACL SETUSER sage reset on >PASSWORD -@all +ping"));
+    // What is to be pasted is the last line, and the server takes it as it stands.
+    let lines: Vec<&str> = rule.lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(lines, rule.lines().last().into_iter().collect::<Vec<_>>());
+    let words: Vec<&str> = lines[0].split(' ').collect();
+    assert_eq!(server(RedisOptions::default()).cli(&words).unwrap().trim(), "OK");
     assert!(!said(&["grants", "--no-collector.config", "--user", "m"]).contains("config|get"));
     assert!(said(&["grants", "--collector.latency_histogram"]).contains("+latency|histogram"));
     assert_eq!(run(BINARY, &["grants", "--user", "a b"], &[]).status.code(), Some(2));

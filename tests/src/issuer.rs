@@ -41,6 +41,18 @@ impl Authority {
         self.issue_until(folder, name, names, None)
     }
 
+    /// A certificate for these names that nobody but itself has signed.
+    pub fn own(&self, folder: &TempFolder, name: &str, names: &[&str]) -> Pair {
+        let mut params = CertificateParams::new(names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        Pair {
+            certificate: folder.write(&format!("{name}.crt"), &certificate.pem()),
+            key: folder.write_secret(&format!("{name}.key"), &key.serialize_pem()),
+        }
+    }
+
     /// As [`Self::issue`], ending at this moment.
     pub fn issue_until(&self, folder: &TempFolder, name: &str, names: &[&str], end: Option<SystemTime>) -> Pair {
         let mut params = CertificateParams::new(names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>()).unwrap();

@@ -17,6 +17,9 @@ pub struct CheckResult {
     pub up: bool,
     /// Each part.
     pub rows: Vec<Row>,
+    /// Targets that were not checked: the first one is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<String>,
 }
 
 /// One part: the connection, the login or a collector.
@@ -141,7 +144,7 @@ impl CheckResult {
             let reason = c.status.reason().or(c.lacks.map(|_| ErrorKind::Permission));
             rows.push(Row { follows, ..row }.code(c.code.or(reason.map(ErrorKind::code))));
         }
-        Self { target, up: report.up, rows }
+        Self { target, up: report.up, rows, others: Vec::new() }
     }
 
     /// Adds warnings; they stand below the parts.
@@ -191,6 +194,9 @@ impl CheckResult {
         if follow > 0 {
             let _ = writeln!(out, "and {follow} collectors that need an answer of the server");
         }
+        if let Some(first) = self.others.first() {
+            let _ = writeln!(out, "not checked: {}; probe {first} asks that one", self.others.join(", "));
+        }
         out
     }
 }
@@ -203,6 +209,14 @@ mod tests {
     fn result(up: bool, statuses: &[Status]) -> CheckResult {
         let collectors = statuses.iter().map(|s| CollectorReport::new("x", *s)).collect();
         CheckResult::from_report("db".into(), &Report { up, collectors, ..Report::default() })
+    }
+
+    #[test]
+    fn who_is_not_checked_is_named() {
+        let mut of_three = result(true, &[Status::Ok]);
+        assert!(!of_three.table(false).contains("not checked"));
+        of_three.others = vec!["b".to_owned(), "c".to_owned()];
+        assert!(of_three.table(false).ends_with("\nnot checked: b, c; probe b asks that one\n"), "{}", of_three.table(false));
     }
 
     #[test]

@@ -15,8 +15,10 @@ use crate::os::listening::{self, Listener, Place};
 pub struct Traces {
     /// The ports that they have unless told otherwise.
     pub ports: &'static [u16],
-    /// How the file names of their sockets begin.
+    /// How the file names of their sockets begin; none: no socket is looked at.
     pub sockets: &'static [&'static str],
+    /// Whether a server that listens on both is asked by its socket.
+    pub by_socket: bool,
     /// What their processes are called.
     pub processes: &'static [&'static str],
 }
@@ -26,7 +28,7 @@ pub const GREETING: Duration = Duration::from_secs(1);
 
 impl Traces {
     /// None: there is nothing to look for.
-    pub const NONE: Self = Self { ports: &[], sockets: &[], processes: &[] };
+    pub const NONE: Self = Self { ports: &[], sockets: &[], by_socket: false, processes: &[] };
 
     fn fit(&self, listener: &Listener) -> bool {
         let process = listener.process.as_ref().is_some_and(|(_, name)| self.processes.contains(&name.as_str()));
@@ -34,14 +36,15 @@ impl Traces {
             Place::Tcp(at) => process || self.ports.contains(&at.port()),
             Place::Socket(path) => {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
-                self.sockets.iter().any(|begin| name.starts_with(begin))
+                process && !self.sockets.is_empty() || self.sockets.iter().any(|begin| name.starts_with(begin))
             }
         }
     }
 
-    /// Those who listen and may be servers of this product, sockets first.
+    /// Those who listen and may be servers of this product, in the order in which their places are taken.
     pub fn candidates(&self) -> Vec<Listener> {
         let mut found: Vec<Listener> = listening::all().into_iter().filter(|listener| self.fit(listener)).collect();
+        found.sort_by_key(|listener| matches!(listener.place, Place::Socket(_)) != self.by_socket);
         if !listening::SEEN {
             let tried = self.ports.iter().map(|port| Place::Tcp(([127, 0, 0, 1], *port).into()));
             found.extend(tried.map(|place| Listener { place, process: None }));
@@ -55,9 +58,10 @@ impl Traces {
             let text = format!("{product} cannot be told from others by looking at this machine");
             return Invalid::new(text).hint("write the target yourself: see example.yml").code(codes::NOTHING_FOUND);
         }
-        let ports: Vec<String> = self.ports.iter().map(u16::to_string).collect();
-        Invalid::new(format!("nothing on this machine answers as {product}: asked were ports {} and sockets", ports.join(", ")))
-            .hint("where it runs elsewhere, write the target yourself: see example.yml; as root, processes on other ports are seen as well")
+        let ports = self.ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+        let sockets = if self.sockets.is_empty() { "" } else { ", Unix sockets" };
+        Invalid::new(format!("nothing on this machine answers as {product}; looked at: port {ports}{sockets}, processes called {}", self.processes.join(", ")))
+            .hint("where it runs elsewhere, write the target yourself: see example.yml; processes of others on other ports are seen by root alone")
             .code(codes::NOTHING_FOUND)
     }
 }
@@ -82,6 +86,14 @@ impl Once {
         self.0.extend([process, port].into_iter().flatten());
         !known
     }
+
+    /// True when nothing was found at this port before: each port of a server is a target where pages are asked for.
+    pub fn is_new_port(&mut self, listener: &Listener) -> bool {
+        let Some(port) = listener.place.port().map(Same::Port) else { return true };
+        let known = self.0.contains(&port);
+        self.0.push(port);
+        !known
+    }
 }
 
 /// The part of `options` that is not the default: what has to stand in a file.
@@ -104,7 +116,7 @@ pub fn name(n: usize) -> String {
 mod tests {
     use super::*;
 
-    const TRACES: Traces = Traces { ports: &[5432], sockets: &[".s.PGSQL."], processes: &["postgres"] };
+    const TRACES: Traces = Traces { ports: &[5432], sockets: &[".s.PGSQL."], by_socket: true, processes: &["postgres"] };
 
     fn at(place: Place, process: Option<(i32, &str)>) -> Listener {
         Listener { place, process: process.map(|(pid, name)| (pid, name.to_owned())) }
@@ -117,7 +129,9 @@ mod tests {
         assert!(!TRACES.fit(&at(port(5433), None)));
         assert!(TRACES.fit(&at(port(5433), Some((1, "postgres")))));
         assert!(TRACES.fit(&at(Place::Socket("/tmp/.s.PGSQL.5433".into()), None)));
-        assert!(!TRACES.fit(&at(Place::Socket("/tmp/x".into()), Some((1, "postgres")))));
+        assert!(TRACES.fit(&at(Place::Socket("/tmp/x".into()), Some((1, "postgres")))));
+        assert!(!TRACES.fit(&at(Place::Socket("/tmp/x".into()), Some((1, "other")))));
+        assert!(!Traces { sockets: &[], ..TRACES }.fit(&at(Place::Socket("/tmp/x".into()), Some((1, "postgres")))));
     }
 
     #[test]
@@ -127,6 +141,17 @@ mod tests {
         assert!(!once.is_new(&at(Place::Tcp(([127, 0, 0, 1], 1).into()), Some((7, "p")))));
         assert!(!once.is_new(&at(Place::Tcp(([127, 0, 0, 1], 2).into()), Some((7, "p")))));
         assert!(once.is_new(&at(Place::Tcp(([127, 0, 0, 1], 3).into()), Some((8, "p")))));
+        let mut once = Once::default();
+        assert!(once.is_new_port(&at(Place::Tcp(([127, 0, 0, 1], 1).into()), Some((7, "p")))));
+        assert!(once.is_new_port(&at(Place::Tcp(([127, 0, 0, 1], 2).into()), Some((7, "p")))));
+        assert!(!once.is_new_port(&at(Place::Tcp(("::1".parse::<std::net::IpAddr>().unwrap(), 2).into()), None)));
+    }
+
+    #[test]
+    fn what_was_looked_at_is_told() {
+        let text = TRACES.nothing("PostgreSQL").message;
+        assert_eq!(text, "nothing on this machine answers as PostgreSQL; looked at: port 5432, Unix sockets, processes called postgres");
+        assert!(!Traces { sockets: &[], ..TRACES }.nothing("X").message.contains("sockets"));
     }
 
     #[test]

@@ -4,7 +4,9 @@
 pub mod bundle;
 pub mod catalogue;
 pub mod check;
+pub mod completions;
 pub mod discover;
+pub mod man;
 pub mod now;
 pub mod own;
 pub mod prometheus;

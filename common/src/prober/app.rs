@@ -212,7 +212,7 @@ impl<P: Prober> App for ProbeApp<P> {
 
     fn check(&self, deadline: Deadline) -> BoxFuture<'_, CheckResult> {
         async move {
-            let mut result = CheckResult { target: P::META.product.to_owned(), up: true, rows: Vec::new() };
+            let mut result = CheckResult { target: P::META.product.to_owned(), up: true, ..CheckResult::default() };
             if self.flags.check_targets.is_empty() {
                 let rows = self.modules.keys().map(|name| {
                     Row::new(

@@ -77,6 +77,9 @@ pub trait Prober: Sized + Send + Sync + 'static {
     /// A target as one may write it.
     const EXAMPLE: &'static str;
 
+    /// A file to begin with, as `discover` prints it.
+    const STARTER: &'static str;
+
     /// How servers on this machine that can be probed are recognised.
     const TRACES: Traces = Traces::NONE;
 

@@ -54,17 +54,20 @@ impl<P: Prober> Program for ProbeApp<P> {
         let (mut once, mut found) = (discover::Once::default(), Vec::new());
         for listener in P::TRACES.candidates() {
             if let Some(target) = P::recognise(&listener.place).await
-                && once.is_new(&listener)
+                && once.is_new_port(&listener)
             {
-                found.push(format!("#     - '{target}'\n"));
+                found.push(format!("'{target}'"));
             }
         }
         if found.is_empty() {
             return Err(P::TRACES.nothing(P::META.product));
         }
-        let yaml = serde_saphyr::to_string(&P::Config::default()).map_err(|e| Invalid::new(format!("cannot be written as YAML: {e}")))?;
-        let targets = found.concat();
-        Ok(format!("# Found on this machine; these lines belong to the job that scrape-config prints:\n#   - targets:\n{targets}{yaml}"))
+        let targets = found.join(", ");
+        Ok(format!(
+            "# Found on this machine, nothing is changed. This line belongs to the job that scrape-config prints:\n\
+             #      - targets: [{targets}]\n{}",
+            P::STARTER
+        ))
     }
 
     fn hand_over(&self, next: &Self) -> String {

@@ -242,6 +242,7 @@ impl<S: Service> App for ServiceApp<S> {
             if report.up {
                 result.advise(advice(live, deadline).await);
             }
+            result.others = self.lives().skip(1).map(|live| live.target.name.clone()).collect();
             result
         }
         .boxed()

@@ -102,7 +102,10 @@ impl<S: Service> Program for ServiceApp<S> {
         let yaml = serde_saphyr::to_string(&BTreeMap::from([("targets", Named(found))]));
         let yaml = yaml.map_err(|e| Invalid::new(format!("cannot be written as YAML: {e}")))?;
         let name = S::META.name;
-        Ok(format!("# Found on this machine. Add who to log in as, then: sage-{name}-exporter check --config.file={name}.yml\n{yaml}"))
+        Ok(format!(
+            "# Found on this machine, nothing is changed. Write it to a file, with user and password_file where a login is asked for:\n\
+             #   sage-{name}-exporter check --config.file={name}.yml\n{yaml}"
+        ))
     }
 
     fn logs(command: &S::Command) -> bool {

@@ -8,7 +8,7 @@ use crate::options::Options;
 use crate::session::Session;
 
 /// What it looks like from outside.
-pub const TRACES: Traces = Traces { ports: &[80, 8000, 8080], sockets: &[], processes: &["apache2", "httpd"] };
+pub const TRACES: Traces = Traces { ports: &[80, 8000, 8080], sockets: &[], by_socket: false, processes: &["apache2", "httpd"] };
 
 const PATHS: &[&str] = &["/server-status?auto"];
 

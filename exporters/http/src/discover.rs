@@ -7,6 +7,7 @@ use sage_common::os::listening::{Place, greet};
 pub const TRACES: Traces = Traces {
     ports: &[80, 443, 8000, 8080, 8443],
     sockets: &[],
+    by_socket: false,
     processes: &["nginx", "apache2", "httpd", "haproxy", "caddy", "lighttpd", "traefik", "varnishd"],
 };
 

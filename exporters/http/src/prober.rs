@@ -36,6 +36,7 @@ impl Prober for Http {
     const REASONS: &'static [&'static str] = reason::coarse::ALL;
     const DEFAULT_MODULE: &'static str = "http_2xx";
     const EXAMPLE: &'static str = "https://example.com/";
+    const STARTER: &'static str = "modules:\n  http_2xx:\n    prober: http\n  tcp_connect:\n    prober: tcp\n";
     const TRACES: Traces = discover::TRACES;
     type Module = ModuleConfig;
     type Config = FileConfig;

@@ -8,7 +8,8 @@ use crate::options::Options;
 use crate::session::Session;
 
 /// What it looks like from outside.
-pub const TRACES: Traces = Traces { ports: &[80, 8000, 8080, 8081], sockets: &[], processes: &["nginx", "openresty", "tengine"] };
+pub const TRACES: Traces =
+    Traces { ports: &[80, 8000, 8080, 8081], sockets: &[], by_socket: false, processes: &["nginx", "openresty", "tengine"] };
 
 const PATHS: &[&str] = &["/stub_status", "/nginx_status", "/basic_status", "/status/format/json", "/api"];
 

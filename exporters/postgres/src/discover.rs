@@ -7,7 +7,7 @@ use sage_common::os::listening::{Place, greet};
 use crate::options::Options;
 
 /// What it looks like from outside.
-pub const TRACES: Traces = Traces { ports: &[5432], sockets: &[".s.PGSQL."], processes: &["postgres"] };
+pub const TRACES: Traces = Traces { ports: &[5432], sockets: &[".s.PGSQL."], by_socket: true, processes: &["postgres"] };
 
 /// Length 8, code 80877103.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];

@@ -114,7 +114,12 @@ pub fn rule(user: &str, collectors: &[&About], checks: &Checks) -> String {
     words.extend(always.iter().map(|grant| grant.what));
     let keys: BTreeSet<String> = checks.seen().map(|named| quoted(&[b"%R~", named.key.as_slice()].concat())).collect();
     let which = if keys.is_empty() { "No key, no channel" } else { "Reads the keys that are named, no channel" };
-    let mut out = format!("# {which}, and of the commands those that the collectors run:\n");
+    let mut out = format!(
+        "# The user that the exporter logs in as. Write its password in the place of PASSWORD and paste the last line into redis-cli\n\
+         # (in the place of > and the password, # and its SHA-256 in hexadecimal will do). ACL SAVE or CONFIG REWRITE keeps it,\n\
+         # ACL DELUSER {user} takes it away. A right that is left out costs the collector that needs it, which then says so by name.\n\
+         # {which}, and of the commands those that the collectors run:\n"
+    );
     for grant in &always {
         let _ = writeln!(out, "#   {:20} {}", grant.what, grant.why);
     }

@@ -39,7 +39,10 @@ impl Collector for Footprint {
     }
 
     async fn collect(&self, here: &Local<ApacheService>, out: &mut Sink) -> Result<(), CollectError> {
-        let Some(found) = process::read(&here.state.options)? else { return Ok(()) };
+        let Some(found) = process::read(&here.state.options)? else {
+            out.not_here("no pid file of a server on this machine: see pid_file");
+            return Ok(());
+        };
         let main = found.processes.first().map(|process| (process.pid, process.name.clone())).unwrap_or_default();
         let kinds = found.kinds(|process| match process {
             process if process.pid == main.0 => "main",

@@ -60,7 +60,10 @@ impl Collector for Footprint {
     }
 
     async fn collect(&self, here: &Local<NginxService>, out: &mut Sink) -> Result<(), CollectError> {
-        let Some(found) = process::read(&here.state.options)? else { return Ok(()) };
+        let Some(found) = process::read(&here.state.options)? else {
+            out.not_here("no pid file of a server on this machine: see pid_file");
+            return Ok(());
+        };
         let kinds = found.kinds(kind);
         for kind in KINDS {
             put!(out, PROCESSES { kind } = kinds.get(kind).copied().unwrap_or(0));
