@@ -302,7 +302,8 @@ struct Sanitised<'a> {
 
 impl fmt::Write for Sanitised<'_> {
     fn write_str(&mut self, s: &str) -> fmt::Result {
-        if s.len() <= self.left && s.bytes().all(|b| b >= b' ' && b != 0x7f) {
+        // 0xc2 begins the control characters above ASCII, too.
+        if s.len() <= self.left && s.bytes().all(|b| b >= b' ' && b != 0x7f && b != 0xc2) {
             self.arena.push_str(s);
             self.left -= s.len();
             return Ok(());
