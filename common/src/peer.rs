@@ -56,6 +56,29 @@ pub enum Fate {
     },
 }
 
+/// A flag without a value.
+pub const fn switch(name: &'static str, fate: Fate) -> Flag {
+    Flag { name, value: false, variable: None, fate }
+}
+
+/// A flag with a value.
+pub const fn value(name: &'static str, fate: Fate) -> Flag {
+    Flag { name, value: true, variable: None, fate }
+}
+
+/// Not here, whatever its value.
+pub const fn never(instead: &'static str) -> Fate {
+    Fate::Refused { unless: "", instead }
+}
+
+impl Flag {
+    /// The same, with the variable that says it too.
+    #[must_use]
+    pub const fn or(self, variable: &'static str) -> Self {
+        Self { variable: Some(variable), ..self }
+    }
+}
+
 impl Peer {
     /// The arguments (without the program's name) in our words; `var` reads the environment.
     ///
@@ -235,14 +258,14 @@ mod tests {
     use super::*;
 
     const FLAGS: &[Flag] = &[
-        Flag { name: "path", value: true, variable: Some("X_PATH"), fate: Fate::Same("") },
-        Flag { name: "no-x", value: false, variable: Some("X_NO"), fate: Fate::Becomes(&["--no-collector.x"]) },
-        Flag { name: "labels", value: true, variable: Some("X_LABELS"), fate: Fate::Refused { unless: "a=b", instead: "write c" } },
-        Flag { name: "dump", value: false, variable: None, fate: Fate::Refused { unless: "", instead: "run metrics" } },
-        Flag { name: "log-format", value: true, variable: Some("X_FORMAT"), fate: Fate::Named("log.format") },
-        Flag { name: "redact", value: false, variable: Some("X_REDACT"), fate: Fate::Done("passwords are never shown", "leave it out") },
-        Flag { name: "ping", value: false, variable: None, fate: Fate::Done("each login pings", "") },
-        Flag { name: "fast", value: false, variable: None, fate: Fate::Same("") },
+        value("path", Fate::Same("")).or("X_PATH"),
+        switch("no-x", Fate::Becomes(&["--no-collector.x"])).or("X_NO"),
+        value("labels", Fate::Refused { unless: "a=b", instead: "write c" }).or("X_LABELS"),
+        switch("dump", never("run metrics")),
+        value("log-format", Fate::Named("log.format")).or("X_FORMAT"),
+        switch("redact", Fate::Done("passwords are never shown", "leave it out")).or("X_REDACT"),
+        switch("ping", Fate::Done("each login pings", "")),
+        switch("fast", Fate::Same("")),
     ];
     const PEER: Peer = Peer { name: "other", flags: FLAGS, keys: &[("logins", "write targets")] };
 

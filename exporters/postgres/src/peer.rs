@@ -3,27 +3,19 @@
 //! Names from its help texts and manual pages. Where it changed its words between versions both are here.
 
 use sage_common::peer::Fate::{Becomes, Only, Refused, Same};
-use sage_common::peer::{Fate, Flag, Peer};
+use sage_common::peer::{Flag, Peer, never, switch, value};
 
 /// See the file.
 pub const PEER: Peer = Peer { name: "postgres_exporter", flags: FLAGS, keys: &[("auth_modules", TARGETS)] };
 
-const fn switch(name: &'static str, variable: Option<&'static str>, fate: Fate) -> Flag {
-    Flag { name, value: false, variable, fate }
-}
-
-const fn value(name: &'static str, variable: Option<&'static str>, fate: Fate) -> Flag {
-    Flag { name, value: true, variable, fate }
-}
-
 /// A collector that we have, by its name there.
 const fn collector(name: &'static str) -> Flag {
-    switch(name, None, Same(""))
+    switch(name, Same(""))
 }
 
 /// A collector of Amazon Aurora.
 const fn aurora(name: &'static str) -> Flag {
-    switch(name, None, Refused { unless: "", instead: AURORA })
+    switch(name, never(AURORA))
 }
 
 const AURORA: &str = "leave it out: what Aurora alone has is not read; a view of it can be read with --extend.query-path=FILE";
@@ -40,39 +32,32 @@ const TARGETS: &str = "write each server below targets, `targets: {db1: {host: d
     with logins that several share below credentials; \
     /probe?target=db1:5432 asks it then";
 
+const LISTEN: &str = "the default is 127.0.0.1:9187; an address that other machines reach needs TLS and a password \
+    (`--web.config.file`) or `--web.insecure`";
+
 const FLAGS: &[Flag] = &[
-    value(
-        "web.listen-address",
-        Some("PG_EXPORTER_WEB_LISTEN_ADDRESS"),
-        Same(
-            "the default is 127.0.0.1:9187; an address that other machines reach needs TLS and a password (`--web.config.file`) or `--web.insecure`",
-        ),
-    ),
-    value("web.telemetry-path", Some("PG_EXPORTER_WEB_TELEMETRY_PATH"), Same("")),
-    value("web.config.file", None, Same("the format too")),
-    switch("web.systemd-socket", None, Same("")),
-    value("log.level", None, Same("debug, info, warn, error")),
-    value("log.format", None, Same("logfmt or json")),
-    switch("version", None, Same("")),
-    switch("help", None, Same("")),
-    switch("help-long", None, Becomes(&["--help"])),
-    switch("help-man", None, Becomes(&["--help"])),
-    value("config.file", None, Same("our own form: targets instead of auth_modules")),
-    value("extend.query-path", Some("PG_EXPORTER_EXTEND_QUERY_PATH"), Same("")),
-    switch("auto-discover-databases", Some("PG_EXPORTER_AUTO_DISCOVER_DATABASES"), Same("it is about custom queries alone")),
-    value("include-databases", Some("PG_EXPORTER_INCLUDE_DATABASES"), Refused { unless: "", instead: SOME_DATABASES }),
-    value("exclude-databases", Some("PG_EXPORTER_EXCLUDE_DATABASES"), Refused { unless: "", instead: SOME_DATABASES }),
-    switch("disable-default-metrics", Some("PG_EXPORTER_DISABLE_DEFAULT_METRICS"), Only(&["custom_queries", "custom_queries_each"])),
-    switch("disable-settings-metrics", Some("PG_EXPORTER_DISABLE_SETTINGS_METRICS"), Becomes(&["--no-collector.settings"])),
-    value("constantLabels", Some("PG_EXPORTER_CONSTANT_LABELS"), Refused { unless: "", instead: LABELS }),
-    value("metric-prefix", Some("PG_EXPORTER_METRIC_PREFIX"), Refused { unless: "pg", instead: PREFIX }),
-    value("collection-timeout", Some("PG_EXPORTER_COLLECTION_TIMEOUT"), Refused { unless: "1m", instead: TIME }),
-    switch("wrap-large-counters", None, Refused { unless: "", instead: "leave it out: counters are not wrapped" }),
-    switch(
-        "dumpmaps",
-        None,
-        Refused { unless: "", instead: "run sage-postgres-exporter metrics: it prints all metrics with their meaning" },
-    ),
+    value("web.listen-address", Same(LISTEN)).or("PG_EXPORTER_WEB_LISTEN_ADDRESS"),
+    value("web.telemetry-path", Same("")).or("PG_EXPORTER_WEB_TELEMETRY_PATH"),
+    value("web.config.file", Same("the format too")),
+    switch("web.systemd-socket", Same("")),
+    value("log.level", Same("debug, info, warn, error")),
+    value("log.format", Same("logfmt or json")),
+    switch("version", Same("")),
+    switch("help", Same("")),
+    switch("help-long", Becomes(&["--help"])),
+    switch("help-man", Becomes(&["--help"])),
+    value("config.file", Same("our own form: targets instead of auth_modules")),
+    value("extend.query-path", Same("")).or("PG_EXPORTER_EXTEND_QUERY_PATH"),
+    switch("auto-discover-databases", Same("it is about custom queries alone")).or("PG_EXPORTER_AUTO_DISCOVER_DATABASES"),
+    value("include-databases", never(SOME_DATABASES)).or("PG_EXPORTER_INCLUDE_DATABASES"),
+    value("exclude-databases", never(SOME_DATABASES)).or("PG_EXPORTER_EXCLUDE_DATABASES"),
+    switch("disable-default-metrics", Only(&["custom_queries", "custom_queries_each"])).or("PG_EXPORTER_DISABLE_DEFAULT_METRICS"),
+    switch("disable-settings-metrics", Becomes(&["--no-collector.settings"])).or("PG_EXPORTER_DISABLE_SETTINGS_METRICS"),
+    value("constantLabels", never(LABELS)).or("PG_EXPORTER_CONSTANT_LABELS"),
+    value("metric-prefix", Refused { unless: "pg", instead: PREFIX }).or("PG_EXPORTER_METRIC_PREFIX"),
+    value("collection-timeout", Refused { unless: "1m", instead: TIME }).or("PG_EXPORTER_COLLECTION_TIMEOUT"),
+    switch("wrap-large-counters", never("leave it out: counters are not wrapped")),
+    switch("dumpmaps", never("run sage-postgres-exporter metrics: it prints all metrics with their meaning")),
     collector("collector.bgwriter"),
     collector("collector.buffercache_summary"),
     collector("collector.database"),
@@ -103,24 +88,19 @@ const FLAGS: &[Flag] = &[
     collector("collector.xlog_location"),
     value(
         "collector.long_running_transactions.threshold",
-        None,
         Refused {
             unless: "1m",
             instead: "write `modules: {default: {collectors: {long_running_transactions: {longer_than: 5m}}}}` in the file of --config.file",
         },
     ),
-    value("collector.stat_statements.limit", None, Refused { unless: "50", instead: STATEMENTS }),
+    value("collector.stat_statements.limit", Refused { unless: "50", instead: STATEMENTS }),
     switch(
         "collector.stat_statements.include_query",
-        None,
-        Refused {
-            unless: "",
-            instead: "leave it out: text of queries is no label. SELECT query FROM pg_stat_statements WHERE queryid = ID tells it",
-        },
+        never("leave it out: text of queries is no label. SELECT query FROM pg_stat_statements WHERE queryid = ID tells it"),
     ),
-    value("collector.stat_statements.query_length", None, Refused { unless: "120", instead: "leave it out: text of queries is no label" }),
-    value("collector.stat_statements.exclude_databases", None, Refused { unless: "", instead: FILTER }),
-    value("collector.stat_statements.exclude_users", None, Refused { unless: "", instead: FILTER }),
+    value("collector.stat_statements.query_length", Refused { unless: "120", instead: "leave it out: text of queries is no label" }),
+    value("collector.stat_statements.exclude_databases", never(FILTER)),
+    value("collector.stat_statements.exclude_users", never(FILTER)),
     aurora("collector.aurora_global_db_instance_status"),
     aurora("collector.aurora_global_db_status"),
     aurora("collector.aurora_replica_status"),
