@@ -15,28 +15,22 @@ use e2e::fault::{FaultProxy, Mode};
 use e2e::http::encode;
 use e2e::page::Page;
 use e2e::poll;
+use e2e::probed::{AMPLE, BINARY, ask, path};
 use e2e::servers::prometheus::{Prometheus, PrometheusOptions};
 use e2e::temp::{TempFolder, free_port};
 use e2e::watched::{CANARY, LIMIT, TIMEOUT_HEADER, errors, scrape_at, tells};
 
-const BINARY: &str = "sage-http-exporter";
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// Above what any probe of these tests takes with a target that answers.
-const AMPLE: Duration = Duration::from_secs(10);
 
 fn shared() -> &'static Prometheus {
     static SERVER: OnceLock<Prometheus> = OnceLock::new();
     SERVER.get_or_init(|| Prometheus::start(&PrometheusOptions::default()))
 }
 
-fn path(target: &str, module: &str) -> String {
-    format!("/probe?target={}&module={module}", encode(target))
-}
-
 /// A path of its own for each `number`, so that no two probes are the same; Prometheus answers all of them with 200.
 fn ready(address: SocketAddr, number: usize) -> String {
-    path(&format!("http://{address}/-/ready?{number}"), "http_2xx")
+    path("http_2xx", format!("http://{address}/-/ready?{number}"))
 }
 
 fn success(page: &Page) -> Option<f64> {
@@ -102,7 +96,7 @@ fn a_closed_port_is_refused() {
     let exporter = Exporter::start(BINARY, &[], &[]);
     let address = format!("127.0.0.1:{}", free_port());
     for module in ["http_2xx", "tcp_connect"] {
-        let page = scrape_at(&exporter, &path(&address, module), AMPLE);
+        let page = ask(&exporter, module, &address);
         assert_eq!((success(&page), reason(&page).as_deref()), (Some(0.0), Some("refused")), "{module}");
         assert_eq!(page.value("sage_up", &[]), Some(0.0), "{module}");
     }
@@ -181,15 +175,15 @@ fn metadata_addresses_are_never_asked() {
     let (redirect, asked) =
         serve_once("HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/latest\r\nContent-Length: 0\r\n\r\n".to_owned());
     for target in ["169.254.169.254", "http://169.254.169.254/latest", "http://2852039166/", "http://[::ffff:169.254.169.254]/"] {
-        let page = scrape_at(&exporter, &path(target, "http_2xx"), AMPLE);
+        let page = ask(&exporter, "http_2xx", target);
         assert_eq!((success(&page), reason(&page).as_deref()), (Some(0.0), Some("forbidden")), "{target}");
         // The phase has not begun.
         assert_eq!(page.value("probe_http_duration_seconds", &[("phase", "connect")]), Some(0.0), "{target}");
         assert_eq!(page.value("sage_up", &[]), Some(0.0), "{target}");
     }
-    let page = scrape_at(&exporter, &path("169.254.169.254:80", "tcp_connect"), AMPLE);
+    let page = ask(&exporter, "tcp_connect", "169.254.169.254:80");
     assert_eq!((success(&page), reason(&page).as_deref()), (Some(0.0), Some("forbidden")));
-    let page = scrape_at(&exporter, &path(&format!("http://{redirect}/"), "http_2xx"), AMPLE);
+    let page = ask(&exporter, "http_2xx", format!("http://{redirect}/"));
     assert_eq!((success(&page), reason(&page).as_deref()), (Some(0.0), Some("forbidden")));
     assert_eq!(page.value("probe_http_redirects", &[]), Some(1.0));
     assert!(asked.recv_timeout(AMPLE).unwrap().starts_with("GET / HTTP/1.1\r\n"));
@@ -207,7 +201,7 @@ fn the_password_is_sent_and_never_shown() {
     let exporter = Exporter::start(BINARY, &[&file, "--log.level=debug"], &[]);
 
     let (address, asked) = serve_once("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned());
-    let page = scrape_at(&exporter, &path(&format!("http://{address}/"), "login"), AMPLE);
+    let page = ask(&exporter, "login", format!("http://{address}/"));
     assert_eq!(success(&page), Some(1.0), "{page:?}");
     let request = asked.recv_timeout(AMPLE).unwrap();
     let lines = request.lines().filter_map(|l| l.split_once(": "));
@@ -218,12 +212,11 @@ fn the_password_is_sent_and_never_shown() {
 
     let refused = format!("http://127.0.0.1:{}/", free_port());
     let in_target = format!("http://prober:{}@127.0.0.1/", encode(CANARY));
-    for path in [path(&refused, "login"), path(&shared().url(), "login"), path(&in_target, "login"), "/".to_owned(), "/metrics".to_owned()]
-    {
+    for path in [path("login", &refused), path("login", shared().url()), path("login", &in_target), "/".to_owned(), "/metrics".to_owned()] {
         let text = exporter.get(&path).text();
         assert!(!text.is_empty() && !shows(&text), "{path}: {text}");
     }
-    assert_eq!(exporter.get(&path(&in_target, "login")).status, 400);
+    assert_eq!(exporter.get(&path("login", &in_target)).status, 400);
     let good = format!("--check.target={}/-/ready", shared().url());
     for (args, code, says) in [
         (vec!["print-config"], 0, "password_file"),

@@ -7,14 +7,11 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use e2e::exporter::Exporter;
-use e2e::http::encode;
 use e2e::page::Page;
+use e2e::probed::{AMPLE, BINARY, path, why};
 use e2e::servers::nginx::{Nginx, NginxOptions};
 use e2e::temp::{TempFolder, free_port};
 use e2e::watched::scrape_at;
-
-const BINARY: &str = "sage-http-exporter";
-const AMPLE: Duration = Duration::from_secs(10);
 
 /// 2 and 5 are well, 3 refuses, 4 says 503. The resolver has an order of its own, so that no test wants one within a family.
 const HOSTS: [(&str, &[&str]); 7] = [
@@ -26,10 +23,6 @@ const HOSTS: [(&str, &[&str]); 7] = [
     ("meta", &["127.0.0.2", "169.254.169.254"]),
     ("down", &["127.0.0.3"]),
 ];
-
-fn why(page: &Page) -> Option<&str> {
-    page.series("probe_error_info").first().and_then(|sample| sample.labels.get("reason")).map(String::as_str)
-}
 
 fn asked(page: &Page) -> Vec<(String, f64)> {
     page.series("probe_address_success").iter().map(|sample| (sample.labels["address"].clone(), sample.value)).collect()
@@ -65,7 +58,7 @@ fn one_any_or_all_addresses_of_a_name() {
     let Some(exporter) = Exporter::start_with_hosts(BINARY, &hosts, &[&format!("--config.file={}", file.display())]) else { return };
     let at = |name: &str, module: &str, limit: Duration| {
         let target = if module.starts_with("tcp") { format!("{name}.example:{port}") } else { format!("http://{name}.example:{port}/up") };
-        scrape_at(&exporter, &format!("/probe?target={}&module={module}", encode(&target)), limit)
+        scrape_at(&exporter, &path(module, &target), limit)
     };
     let ask = |name: &str, module: &str| at(name, module, AMPLE);
 

@@ -4,21 +4,12 @@
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
-use std::time::Duration;
 
 use e2e::exporter::{Exporter, run};
-use e2e::http::encode;
-use e2e::page::Page;
+use e2e::probed::{BINARY, ask, why};
 use e2e::servers::nginx::{Nginx, NginxOptions};
 use e2e::temp::TempFolder;
-use e2e::watched::{CANARY, scrape_at, tells};
-
-const BINARY: &str = "sage-http-exporter";
-const AMPLE: Duration = Duration::from_secs(10);
-
-fn why(page: &Page) -> Option<&str> {
-    page.series("probe_error_info").first().and_then(|sample| sample.labels.get("reason")).map(String::as_str)
-}
+use e2e::watched::{CANARY, tells};
 
 #[test]
 fn a_password_is_shown_to_those_in_the_list_alone() {
@@ -41,12 +32,11 @@ fn a_password_is_shown_to_those_in_the_list_alone() {
     ];
     let file = format!("--config.file={}", folder.write("http.yml", &format!("modules:\n{}", modules.concat())).display());
     let exporter = Exporter::start(BINARY, &[&file, "--log.level=debug"], &[]);
-    let ask = |module: &str, target: &str| scrape_at(&exporter, &format!("/probe?target={}&module={module}", encode(target)), AMPLE);
 
     for (module, host) in
         [("host", "127.0.0.1"), ("host", "0x7f.1"), ("network", "localhost"), ("network", "2130706433"), ("tls", "LOCALHOST")]
     {
-        let page = ask(module, &format!("http://{host}:{port}/in"));
+        let page = ask(&exporter, module, format!("http://{host}:{port}/in"));
         assert_eq!((page.value("probe_success", &[]), why(&page)), (Some(1.0), None), "{module} {host}: {page:?}");
     }
     for (module, host, at) in [
@@ -61,7 +51,7 @@ fn a_password_is_shown_to_those_in_the_list_alone() {
         ("tls", "localhost", trap_port),
         ("tls", "127.0.0.1", port),
     ] {
-        let page = ask(module, &format!("http://{host}:{at}/in"));
+        let page = ask(&exporter, module, format!("http://{host}:{at}/in"));
         assert_eq!((page.value("probe_success", &[]), why(&page)), (Some(0.0), Some("target_not_allowed")), "{module} {host}: {page:?}");
         assert_eq!(page.value("sage_error", &[("collector", "probe"), ("reason", "forbidden")]), Some(1.0), "{module} {host}");
     }

@@ -2,19 +2,15 @@
 //! another name, without its intermediate; each with its reason, and its end told all the same.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "test file")]
 
-use std::time::Duration;
-
 use e2e::exporter::Exporter;
-use e2e::http::encode;
 use e2e::issuer::Pair;
 use e2e::page::Page;
+use e2e::probed::{AMPLE, BINARY, path};
 use e2e::servers::nginx::{Nginx, NginxOptions};
 use e2e::temp::TempFolder;
 use e2e::watched::scrape_at;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 
-const BINARY: &str = "sage-http-exporter";
-const AMPLE: Duration = Duration::from_secs(10);
 /// Starts of the years 2020, 2090 and 2099, Unix time.
 const EXPIRED: f64 = 1_577_836_800.0;
 const INTERMEDIATE: f64 = 3_786_912_000.0;
@@ -90,7 +86,7 @@ fn every_certificate_has_its_reason_and_tells_its_end() {
         (params("127.0.0.1", 2019, 2099), false, "", Some("tls_untrusted"), GOOD, None),
     ] {
         let mut server = chain.server(&params, issued, below);
-        let path = format!("/probe?target={}&module=tls", encode(&server.tls_url("/stub_status")));
+        let path = path("tls", server.tls_url("/stub_status"));
         let page = scrape_at(&exporter, &path, AMPLE);
         let fine = if why.is_none() { 1.0 } else { 0.0 };
         assert_eq!((reason(&page), page.value("probe_success", &[])), (why, Some(fine)), "{why:?}: {page:?}");

@@ -2,23 +2,14 @@
 //! that a real server compresses by br.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "test file")]
 
-use std::time::Duration;
-
 use e2e::exporter::Exporter;
 use e2e::http::encode;
 use e2e::issuer::Authority;
-use e2e::page::Page;
+use e2e::probed::{AMPLE, BINARY, ask, why};
 use e2e::servers::apache::{Apache, ApacheOptions};
 use e2e::servers::nginx::{Nginx, NginxOptions};
 use e2e::temp::TempFolder;
 use e2e::watched::{CANARY, scrape_at, tells};
-
-const BINARY: &str = "sage-http-exporter";
-const AMPLE: Duration = Duration::from_secs(10);
-
-fn why(page: &Page) -> Option<&str> {
-    page.series("probe_error_info").first().and_then(|sample| sample.labels.get("reason")).map(String::as_str)
-}
 
 #[test]
 fn a_page_for_people_without_secrets() {
@@ -125,6 +116,6 @@ fn a_real_server_compresses_by_br() {
     let config = format!("modules: {{br: {{prober: http, http: {{preferred_ip_protocol: ip4, compression: br, {rules}}}}}}}\n");
     let file = format!("--config.file={}", folder.write("http.yml", &config).display());
     let exporter = Exporter::start(BINARY, &[&file], &[]);
-    let page = scrape_at(&exporter, &format!("/probe?module=br&target={}", encode(&server.url("/"))), AMPLE);
+    let page = ask(&exporter, "br", server.url("/"));
     assert_eq!((page.value("probe_success", &[]), why(&page)), (Some(1.0), None), "{page:?}");
 }

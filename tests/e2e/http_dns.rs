@@ -7,14 +7,12 @@ use std::thread;
 use std::time::Duration;
 
 use e2e::exporter::Exporter;
-use e2e::http::encode;
 use e2e::issuer::Authority;
 use e2e::page::Page;
+use e2e::probed::{AMPLE, BINARY, path};
 use e2e::servers::unbound::Unbound;
 use e2e::temp::{TempFolder, free_port};
 use e2e::watched::{errors, scrape_at};
-
-const AMPLE: Duration = Duration::from_secs(10);
 
 const ZONE: &str = r#"  local-zone: "example.test." static
   local-data: "example.test. 300 IN SOA ns.example.test. root.example.test. 2026112201 3600 900 604800 300"
@@ -70,7 +68,7 @@ impl Setting {
         ]
         .concat();
         let file = format!("--config.file={}", folder.write("dns.yml", &config).display());
-        let exporter = Exporter::start("sage-http-exporter", &[&file], &[]);
+        let exporter = Exporter::start(BINARY, &[&file], &[]);
         Self { exporter, server, _folder: folder }
     }
 
@@ -79,7 +77,7 @@ impl Setting {
     }
 
     fn probe_at(&self, module: &str, target: &str, time: Duration) -> Page {
-        scrape_at(&self.exporter, &format!("/probe?target={}&module={module}", encode(target)), time)
+        scrape_at(&self.exporter, &path(module, target), time)
     }
 }
 
@@ -142,7 +140,7 @@ fn answers_of_a_real_server() {
     let page = at.probe_at("a", "169.254.169.254", AMPLE);
     assert_eq!(verdict(&page), fails("forbidden"));
     for bad in ["dns.example:0", "http://x/", "a b"] {
-        assert_eq!(at.exporter.get(&format!("/probe?module=a&target={}", encode(bad))).status, 400, "{bad}");
+        assert_eq!(at.exporter.get(&path("a", bad)).status, 400, "{bad}");
     }
 }
 

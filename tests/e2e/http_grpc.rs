@@ -2,24 +2,15 @@
 //! server without the health service; by TLS with a certificate of a test authority; and what is no gRPC server at all.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "test file")]
 
-use std::time::Duration;
-
 use e2e::exporter::{Exporter, run};
-use e2e::http::encode;
 use e2e::issuer::Authority;
 use e2e::page::Page;
+use e2e::probed::{BINARY, ask};
 use e2e::servers::apache::{Apache, ApacheOptions};
 use e2e::servers::grpc::GrpcHealth;
 use e2e::servers::nginx::{Nginx, NginxOptions};
 use e2e::temp::TempFolder;
-use e2e::watched::{errors, scrape_at};
-
-const BINARY: &str = "sage-http-exporter";
-const AMPLE: Duration = Duration::from_secs(10);
-
-fn ask(exporter: &Exporter, module: &str, target: impl ToString) -> Page {
-    scrape_at(exporter, &format!("/probe?target={}&module={module}", encode(&target.to_string())), AMPLE)
-}
+use e2e::watched::errors;
 
 /// Success, the fine reason, the status of gRPC, and what the service says of itself.
 fn verdict(page: &Page) -> (f64, Option<&str>, f64, Option<&str>) {

@@ -2,25 +2,15 @@
 //! TLS of its own authority; a token that is taken back, a client that is not known, and no secret in any output.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "test file")]
 
-use std::time::Duration;
-
 use e2e::exporter::{Exporter, run};
-use e2e::http::encode;
 use e2e::issuer::Authority;
-use e2e::page::Page;
+use e2e::probed::{BINARY, ask, why};
 use e2e::servers::nginx::{Nginx, NginxOptions};
 use e2e::servers::token::TokenServer;
 use e2e::temp::TempFolder;
-use e2e::watched::scrape_at;
 
-const BINARY: &str = "sage-http-exporter";
-const AMPLE: Duration = Duration::from_secs(10);
 /// probe:s3cret
 const CLIENT: &str = "Basic cHJvYmU6czNjcmV0";
-
-fn why(page: &Page) -> Option<&str> {
-    page.series("probe_error_info").first().and_then(|sample| sample.labels.get("reason")).map(String::as_str)
-}
 
 #[test]
 fn a_target_behind_tokens() {
@@ -48,7 +38,7 @@ fn a_target_behind_tokens() {
     let modules = [module("api", &right, &trust), module("stranger", &wrong, &trust), module("untrusted", &right, "")].concat();
     let file = format!("--config.file={}", folder.write("http.yml", &format!("modules:\n{modules}")).display());
     let exporter = Exporter::start(BINARY, &[&file, "--log.level=debug"], &[]);
-    let ask = |module: &str| scrape_at(&exporter, &format!("/probe?target={}&module={module}", encode(&front.url("/api"))), AMPLE);
+    let ask = |module: &str| ask(&exporter, module, front.url("/api"));
 
     let page = ask("api");
     assert_eq!((page.value("probe_success", &[]), tokens.issued()), (Some(1.0), 1), "{page:?}");

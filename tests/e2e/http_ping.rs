@@ -11,11 +11,11 @@ use e2e::exporter::{Exporter, run};
 use e2e::netns::Cable;
 use e2e::page::Page;
 use e2e::poll;
+use e2e::probed::BINARY;
 use e2e::temp::TempFolder;
 use e2e::watched::scrape_at;
 use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
 
-const BINARY: &str = "sage-http-exporter";
 /// Above what any step of these tests takes.
 const LIMIT: Duration = Duration::from_secs(30);
 

@@ -3,19 +3,16 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
-use std::time::Duration;
 
 use e2e::exporter::{Exporter, run};
 use e2e::http::encode;
 use e2e::issuer::{Authority, Pair};
 use e2e::page::Page;
+use e2e::probed::{BINARY, ask};
 use e2e::servers::apache::{Apache, ApacheOptions};
 use e2e::servers::nginx::{Nginx, NginxOptions};
 use e2e::temp::{TempFolder, free_port};
-use e2e::watched::{CANARY, scrape_at, tells};
-
-const BINARY: &str = "sage-http-exporter";
-const AMPLE: Duration = Duration::from_secs(10);
+use e2e::watched::{CANARY, tells};
 
 /// A forward proxy; what is asked for by the name `behind.example` is had from `remote`. With `users` it asks who is there.
 fn proxy(remote: &str, users: Option<&str>) -> Apache {
@@ -30,10 +27,6 @@ fn proxy(remote: &str, users: Option<&str>) -> Apache {
     let settings =
         format!("ProxyRequests On\nAllowCONNECT 1-65535\nProxyRemote http://behind.example/ {remote}\n<Proxy \"*\">\n{access}</Proxy>\n");
     Apache::start(&ApacheOptions { modules, settings, ..ApacheOptions::default() })
-}
-
-fn scrape(exporter: &Exporter, target: &str, module: &str) -> Page {
-    scrape_at(exporter, &format!("/probe?target={}&module={module}", encode(target)), AMPLE)
 }
 
 fn reason(page: &Page) -> Option<&str> {
@@ -72,21 +65,21 @@ fn connect_plain_and_exceptions_by_the_module() {
     );
     let exporter = Exporter::start(BINARY, &[&format!("--config.file={}", folder.write("http.yml", &text).display())], &[]);
     for target in [server.url("/inside"), server.tls_url("/inside")] {
-        let page = scrape(&exporter, &target, "by_proxy");
+        let page = ask(&exporter, "by_proxy", &target);
         assert_eq!((success(&page), way(&page)), (Some(1.0), Some(("config", "http"))), "{target}: {page:?}");
         let connect = page.value("probe_phase_duration_seconds", &[("phase", "proxy_connect")]);
         assert_eq!(connect.is_some(), target.starts_with("https:"), "{target}");
-        let page = scrape(&exporter, &target, "exempt");
+        let page = ask(&exporter, "exempt", &target);
         assert_eq!((success(&page), way(&page)), (Some(1.0), Some(("direct", "none"))), "{target}");
     }
     let seen = server.log().join("\n");
     assert!(!seen.contains("CONNECT"), "{seen}");
-    let page = scrape(&exporter, "http://behind.example/", "by_name");
+    let page = ask(&exporter, "by_name", "http://behind.example/");
     assert_eq!((success(&page), page.value("probe_ip_protocol", &[])), (Some(1.0), None), "the proxy knows the name: {page:?}");
-    let nobody = scrape(&exporter, &format!("https://127.0.0.1:{}/", free_port()), "by_proxy");
+    let nobody = ask(&exporter, "by_proxy", format!("https://127.0.0.1:{}/", free_port()));
     assert_eq!((success(&nobody), reason(&nobody)), (Some(0.0), Some("proxy_failed")), "{nobody:?}");
     drop(proxy);
-    let gone = scrape(&exporter, &server.url("/"), "by_proxy");
+    let gone = ask(&exporter, "by_proxy", server.url("/"));
     assert_eq!((success(&gone), reason(&gone)), (Some(0.0), Some("proxy_refused")), "{gone:?}");
 }
 
@@ -114,16 +107,16 @@ fn the_proxy_wants_a_password_and_the_environment_names_it() {
     let env = [("HTTP_PROXY", by_environment.as_str()), ("no_proxy", "off.example")];
     let exporter = Exporter::start(BINARY, &[&file, "--log.level=debug"], &env);
     for target in [server.url("/"), server.tls_url("/")] {
-        let page = scrape(&exporter, &target, "without");
+        let page = ask(&exporter, "without", &target);
         assert_eq!((success(&page), reason(&page)), (Some(0.0), Some("proxy_auth")), "{target}: {page:?}");
-        let page = scrape(&exporter, &target, "with");
+        let page = ask(&exporter, "with", &target);
         assert_eq!((success(&page), reason(&page)), (Some(1.0), None), "{target}: {page:?}");
-        let page = scrape(&exporter, &target, "environment");
+        let page = ask(&exporter, "environment", &target);
         assert_eq!((success(&page), way(&page)), (Some(1.0), Some(("direct", "none"))), "this machine is exempt: {target}");
     }
-    let page = scrape(&exporter, "http://behind.example/", "environment");
+    let page = ask(&exporter, "environment", "http://behind.example/");
     assert_eq!((success(&page), way(&page)), (Some(1.0), Some(("environment", "http"))), "{page:?}");
-    let page = scrape(&exporter, "http://off.example/", "environment");
+    let page = ask(&exporter, "environment", "http://off.example/");
     assert_eq!((success(&page), way(&page)), (Some(0.0), Some(("direct", "none"))), "{page:?}");
     let config = run(BINARY, &["print-config", &file], &env);
     let logs = exporter.logs();

@@ -2,19 +2,14 @@
 //! secret in any output; HTTP/2 at Apache.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "test file")]
 
-use std::time::Duration;
-
 use e2e::exporter::{Exporter, run};
-use e2e::http::encode;
 use e2e::issuer::Authority;
 use e2e::page::Page;
+use e2e::probed::{AMPLE, BINARY, ask, path};
 use e2e::servers::apache::{Apache, ApacheOptions};
 use e2e::servers::nginx::{Nginx, NginxOptions};
 use e2e::temp::TempFolder;
 use e2e::watched::{CANARY, scrape_at, tells};
-
-const BINARY: &str = "sage-http-exporter";
-const AMPLE: Duration = Duration::from_secs(10);
 
 /// A front that gives a cookie at /login to whoever shows the key, and an account to whoever shows the cookie.
 fn front() -> Nginx {
@@ -51,7 +46,7 @@ fn a_log_in_a_page_behind_it_and_the_log_out() {
     let text = format!("modules:\n{}{}", module("shop", &key), module("locked", &wrong));
     let file = format!("--config.file={}", folder.write("http.yml", &text).display());
     let exporter = Exporter::start(BINARY, &[&file, "--log.level=debug"], &[]);
-    let ask = |module: &str| scrape_at(&exporter, &format!("/probe?target={}&module={module}", encode(&server.url("/"))), AMPLE);
+    let ask = |module: &str| ask(&exporter, module, server.url("/"));
 
     let page = ask("shop");
     assert_eq!(page.value("probe_success", &[]), Some(1.0), "{page:?}");
@@ -86,7 +81,7 @@ fn http_2_at_apache() {
     );
     let exporter = Exporter::start(BINARY, &[&format!("--config.file={}", folder.write("http.yml", &text).display())], &[]);
     for (module, version, fine) in [("two", 2.0, 1.0), ("one", 1.1, 1.0), ("both", 2.0, 0.0)] {
-        let path = format!("/probe?target={}&module={module}", encode(&server.tls_url("/")));
+        let path = path(module, server.tls_url("/"));
         let page = scrape_at(&exporter, &path, AMPLE);
         assert_eq!(
             (page.value("probe_http_version", &[]), page.value("probe_success", &[])),

@@ -3,21 +3,18 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "test file")]
 
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
 
 use e2e::exporter::Exporter;
-use e2e::http::encode;
 use e2e::issuer::Authority;
 use e2e::page::Page;
 use e2e::poll;
+use e2e::probed::{BINARY, ask};
 use e2e::servers::mariadb::MariaDb;
 use e2e::servers::postgres::{Postgres, PostgresOptions};
 use e2e::servers::redis::Redis;
 use e2e::servers::slapd::Slapd;
 use e2e::temp::TempFolder;
-use e2e::watched::{LIMIT, errors, scrape_at};
-
-const AMPLE: Duration = Duration::from_secs(10);
+use e2e::watched::{LIMIT, errors};
 
 const MODULES: &str = "modules:
   postgresql: {prober: tcp, tcp: {preferred_ip_protocol: ip4, protocol: postgresql}}
@@ -40,11 +37,11 @@ impl Setting {
     fn new() -> Self {
         let folder = TempFolder::new("tcp");
         let file = format!("--config.file={}", folder.write("tcp.yml", MODULES).display());
-        Self { exporter: Exporter::start("sage-http-exporter", &[&file], &[]), _folder: folder }
+        Self { exporter: Exporter::start(BINARY, &[&file], &[]), _folder: folder }
     }
 
     fn probe(&self, module: &str, target: impl ToString) -> Page {
-        scrape_at(&self.exporter, &format!("/probe?target={}&module={module}", encode(&target.to_string())), AMPLE)
+        ask(&self.exporter, module, target)
     }
 }
 

@@ -12,11 +12,11 @@ use e2e::http;
 use e2e::issuer::Authority;
 use e2e::page::Page;
 use e2e::poll;
+use e2e::probed::BINARY;
 use e2e::servers::apache::{Apache, ApacheOptions};
 use e2e::servers::responder::Responder;
 use e2e::temp::{TempFolder, free_port};
 
-const BINARY: &str = "sage-http-exporter";
 const TOKEN: &str = "correct-horse-battery-staple";
 /// Above what any step of these tests takes.
 const LIMIT: Duration = Duration::from_secs(40);

@@ -19,6 +19,7 @@ pub mod lint;
 pub mod netns;
 pub mod page;
 pub mod poll;
+pub mod probed;
 pub mod process;
 pub mod said;
 pub mod servers;
