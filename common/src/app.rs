@@ -1,6 +1,7 @@
 //! What the HTTP server and the commands need of an exporter, whether it serves a product or probes free targets: `App`, once
 //! its configuration is loaded, and `Program`, to load it and to tell of itself.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -142,14 +143,14 @@ pub trait Program: App + Sized {
 }
 
 /// One part of the catalogue: a collector with its families.
-#[derive(Clone, Copy, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize)]
 pub struct Section {
     /// The collector; empty for what every page has.
     pub collector: &'static str,
     /// What it reads.
     pub help: &'static str,
     /// When it runs.
-    pub when: &'static str,
+    pub when: Cow<'static, str>,
     /// What it writes.
     pub metrics: &'static [Info],
 }

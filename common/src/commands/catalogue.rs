@@ -61,6 +61,8 @@ pub fn text(sections: &[Section]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
 
     crate::metrics! {
@@ -68,7 +70,7 @@ mod tests {
         LEVEL: Gauge "x_level" [a, b];
     }
 
-    const SECTIONS: &[Section] = &[Section { collector: "c", help: "Reads x.", when: "each scrape", metrics: METRICS }];
+    const SECTIONS: &[Section] = &[Section { collector: "c", help: "Reads x.", when: Cow::Borrowed("each scrape"), metrics: METRICS }];
 
     #[test]
     fn three_forms() {

@@ -22,9 +22,19 @@ impl<P: Prober> Program for ProbeApp<P> {
 
     fn sections() -> Vec<Section> {
         let mut sections = vec![
-            Section { collector: "", help: "About the exporter itself, on /metrics only.", when: "each scrape", metrics: selfmon::METRICS },
-            Section { collector: "probe", help: "The answer of /probe.", when: "each probe", metrics: P::METRICS },
-            Section { collector: "", help: "On every probe page, as on the pages of all exporters.", when: "each probe", metrics: METRICS },
+            Section {
+                collector: "",
+                help: "About the exporter itself, on /metrics only.",
+                when: "each scrape".into(),
+                metrics: selfmon::METRICS,
+            },
+            Section { collector: "probe", help: "The answer of /probe.", when: "each probe".into(), metrics: P::METRICS },
+            Section {
+                collector: "",
+                help: "On every probe page, as on the pages of all exporters.",
+                when: "each probe".into(),
+                metrics: METRICS,
+            },
         ];
         sections.extend(P::Work::sections());
         sections

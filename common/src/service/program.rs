@@ -10,7 +10,7 @@ use super::{Meta, Service};
 use crate::app::Program;
 use crate::app::Section;
 use crate::cli::CommonFlags;
-use crate::collector::{About, Enabled, Scope, Table};
+use crate::collector::{About, Table};
 use crate::commands::discover;
 use crate::commands::own::{Failure, OwnCommand as _, Setup};
 use crate::config::Named;
@@ -28,27 +28,26 @@ impl<S: Service> Program for ServiceApp<S> {
 
     fn sections() -> Vec<Section> {
         let mut sections = vec![
-            Section { collector: "", help: "On every page.", when: "each scrape", metrics: report::METRICS },
-            Section { collector: "", help: "About the exporter itself, on /metrics only.", when: "each scrape", metrics: selfmon::METRICS },
+            Section { collector: "", help: "On every page.", when: "each scrape".into(), metrics: report::METRICS },
+            Section {
+                collector: "",
+                help: "About the exporter itself, on /metrics only.",
+                when: "each scrape".into(),
+                metrics: selfmon::METRICS,
+            },
         ];
         if !S::COMPAT.is_empty() {
             sections.push(Section {
                 collector: "",
                 help: "Kept from the exporter that this one replaces.",
-                when: "each scrape",
+                when: "each scrape".into(),
                 metrics: S::COMPAT,
             });
         }
         sections.extend(S::Collectors::ABOUT.iter().map(|about| Section {
             collector: about.name,
             help: about.help,
-            when: match (about.enabled, about.scope, about.every) {
-                (Enabled::OnRequest, _, _) => "on request",
-                (_, Scope::Database, _) => "every 5 min, each database",
-                (_, _, Some(every)) if every.as_secs() == 60 => "every min",
-                (_, _, Some(_)) => "every 5 min",
-                _ => "each scrape",
-            },
+            when: about.when().into(),
             metrics: about.metrics,
         }));
         sections

@@ -47,7 +47,7 @@ impl Background<FileConfig> for Work {
     }
 
     fn sections() -> Vec<Section> {
-        let section = |collector, help, when, metrics| Section { collector, help, when, metrics };
+        let section = |collector, help, when: &'static str, metrics| Section { collector, help, when: when.into(), metrics };
         vec![
             section("ping", "Pings of the targets below `ping:`, on /metrics.", "each ping", ping::metrics::ALL),
             section("throughput", "Transfers of the targets below `throughput:`, on /metrics.", "each test", throughput::ALL),
