@@ -147,15 +147,8 @@ impl CollectError {
     }
 
     /// An input/output error of a connection, with its reason told from the system's error code.
-    pub fn io(context: impl Into<String>, error: std::io::Error) -> Self {
-        use std::io::ErrorKind as Io;
-        let hint = match error.kind() {
-            Io::ConnectionRefused | Io::NotFound => Some("nobody listens there: is the server running, and on this address and port?"),
-            Io::NetworkUnreachable | Io::HostUnreachable => {
-                Some("this machine has no way there: ip route get ADDRESS, and ask who runs the network")
-            }
-            _ => None,
-        };
+    pub fn io(context: impl Into<String>, error: io::Error) -> Self {
+        use io::ErrorKind as Io;
         let kind = match error.kind() {
             Io::ConnectionRefused | Io::NotFound => ErrorKind::Refused,
             Io::TimedOut => ErrorKind::Timeout,
@@ -163,7 +156,7 @@ impl CollectError {
             Io::InvalidData => ErrorKind::Decode,
             _ => ErrorKind::Connect,
         };
-        Self { hint: hint.map(str::to_owned), ..Self::new(kind, context) }.caused_by(error)
+        Self::new(kind, context).caused_by(error)
     }
 }
 

@@ -82,10 +82,9 @@ impl<P: Program> Current<P> {
             }
             Err(error) => {
                 lock(&self.last).success = false;
-                let hint = error.hint.as_deref().unwrap_or_default();
                 tracing::error!(
                     error = error.message,
-                    hint,
+                    hint = error.advice(),
                     code = error.code.id,
                     "the configuration is refused; the last good one stays in force"
                 );

@@ -99,7 +99,8 @@ pub fn of_file(error: &io::Error) -> Code {
     }
 }
 
-/// The number that the causes of an error tell, by their type and code and never by their text.
+/// The number that the causes of an error tell, by their type and code and never by their text: the one place that does, so
+/// that hints and the finer reasons of an exporter follow from the number.
 pub fn of_causes(first: Option<&(dyn Error + 'static)>) -> Option<Code> {
     std::iter::successors(first, |cause| next(*cause)).find_map(of_cause)
 }
@@ -116,6 +117,7 @@ fn of_cause(cause: &(dyn Error + 'static)) -> Option<Code> {
         return of_tls(tls);
     }
     match cause.downcast_ref::<io::Error>()?.kind() {
+        Io::ConnectionRefused => Some(REFUSED),
         Io::NetworkUnreachable | Io::HostUnreachable | Io::NetworkDown => Some(UNREACHABLE),
         Io::AddrNotAvailable => Some(NOT_OURS),
         Io::TimedOut => Some(CONNECT_TIMEOUT),
@@ -153,7 +155,8 @@ fn of_tls(error: &Tls) -> Option<Code> {
 fn part(code: &Code) -> String {
     let reasons: Vec<String> = code.reasons.iter().map(|reason| format!("`{reason}`")).collect();
     let reasons = if reasons.is_empty() { String::new() } else { format!("\n\nReason in labels: {}.", reasons.join(", ")) };
-    format!("## {}\n\n**{}.** {}\n\nWhat to do: {}.{reasons}\n\n", code.id, code.title, code.help, code.hint)
+    let end = if code.hint.ends_with('?') { "" } else { "." };
+    format!("## {}\n\n**{}.** {}\n\nWhat to do: {}{end}{reasons}\n\n", code.id, code.title, code.help, code.hint)
 }
 
 /// The page of all numbers, or the part of one.
@@ -191,6 +194,7 @@ mod tests {
     fn causes_tell_the_number() {
         let io = |kind: io::ErrorKind| of_causes(Some(&io::Error::from(kind)));
         assert_eq!(io(io::ErrorKind::HostUnreachable), Some(UNREACHABLE));
+        assert_eq!(io(io::ErrorKind::ConnectionRefused), Some(REFUSED));
         assert_eq!(io(io::ErrorKind::ConnectionReset), Some(LOST));
         assert_eq!(io(io::ErrorKind::Other), None);
         let tls = |error: Tls| of_causes(Some(&io::Error::other(error)));

@@ -100,8 +100,8 @@ codes! {
         => "getent hosts NAME"
         "`getent` asks as the exporter does. A typing error, or the resolver of this machine does not know the zone." ["dns_nxdomain"];
     REFUSED "SG-0302" "Nobody listens at the server's address"
-        => "ss -ltn on the server"
-        "The server is down, listens on another port or only on loopback, or a firewall says so." ["refused"];
+        => "nobody listens there: is the server running, and on this address and port?"
+        "The server is down, listens on another port or only on loopback (`ss -ltn` there tells), or a firewall says so." ["refused"];
     CONNECT "SG-0303" "The connection failed"
         => "ip route get ADDRESS"
         "The system says no other reason than that of the message." [];
@@ -152,7 +152,7 @@ codes! {
         => "set database to one that exists"
         "A typing error, or a database that was dropped. Any one will do: the collectors find the others." ["no_database"];
     UNREACHABLE "SG-0319" "There is no way to the server"
-        => "ip route get ADDRESS"
+        => "this machine has no way there: ip route get ADDRESS, and ask who runs the network"
         "No route, a network that is down, or a router or firewall that says no." ["unreachable"];
     LOST "SG-0320" "The connection broke"
         => "the server's log has the reason"
@@ -170,7 +170,7 @@ codes! {
         => "compare the clocks of both machines: date --utc"
         "A clock that is behind, or a certificate for later." ["tls_not_yet_valid"];
     TLS_NOT_SPOKEN "SG-0325" "The server speaks no TLS there"
-        => "turn TLS on at the server, or connect to its port for TLS"
+        => "what listens there does not speak TLS on this port: turn it on at the server, or connect to its port for TLS"
         "Another port has it, or it begins only when asked for (STARTTLS), or it is switched off." ["tls_not_spoken", "starttls_refused"];
     TLS_CLIENT "SG-0326" "The server wants a client certificate"
         => "name certificate and key of ours in the target's settings"

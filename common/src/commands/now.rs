@@ -12,6 +12,7 @@ use crate::commands::terminal::{self, plain};
 use crate::config::Span;
 use crate::deadline::Deadline;
 use crate::error::CollectError;
+use crate::scrape::report::note;
 
 /// The flags.
 #[derive(clap::Args, Debug)]
@@ -68,7 +69,6 @@ pub struct Problem {
 impl Problem {
     /// Of `part`, with what the error says and what to do.
     pub fn new(part: &'static str, error: &CollectError) -> Self {
-        let hint = error.hint.as_ref().map_or_else(String::new, |hint| format!("; hint: {hint}"));
-        Self { part, reason: error.kind.to_string(), detail: plain(&format!("{error}{hint}")) }
+        Self { part, reason: error.kind.to_string(), detail: plain(&note(error)) }
     }
 }

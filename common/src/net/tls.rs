@@ -162,32 +162,11 @@ where
 /// client certificate comes with the first read after the handshake.
 pub fn failed(context: impl Into<String>, error: std::io::Error) -> CollectError {
     // rustls wraps its refusals in an io::Error; what it does not wrap is the connection itself.
-    if let Some(refusal) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        let hint = hint_of(refusal).map(str::to_owned);
-        let mut refused = CollectError::new(ErrorKind::Tls, context).caused_by(error);
-        refused.hint = hint;
-        refused
+    if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+        CollectError::new(ErrorKind::Tls, context).caused_by(error)
     } else {
         CollectError::io(context, error)
     }
-}
-
-/// What to do about a refusal that has a usual cause.
-const fn hint_of(refusal: &rustls::Error) -> Option<&'static str> {
-    use CertificateError as Why;
-    use rustls::Error as Tls;
-    Some(match refusal {
-        Tls::InvalidCertificate(Why::NotValidForName | Why::NotValidForNameContext { .. }) => {
-            "the certificate is for another name: connect by a name that stands in it, see openssl s_client -connect HOST:PORT"
-        }
-        Tls::InvalidCertificate(Why::UnknownIssuer) => {
-            "its authority is not trusted here: name the authority's file, or install it for all"
-        }
-        Tls::InvalidCertificate(Why::Expired | Why::ExpiredContext { .. }) => "the certificate has ended: renew it on the server",
-        Tls::InvalidCertificate(Why::NotValidYet | Why::NotValidYetContext { .. }) => "compare the clocks of both machines: date --utc",
-        Tls::InvalidMessage(_) => "what listens there does not speak TLS on this port",
-        _ => return None,
-    })
 }
 
 /// A verifier that keeps the chain before it asks the real one.

@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 use url::{Host, Position, Url};
 
 use super::{MAX_PAGE, PageOptions, Product, shown};
+use crate::codes;
 use crate::commands::check::Advice;
 use crate::error::{CollectError, ErrorKind, Invalid};
 use crate::net::http::{Answer, Connection, Stream};
@@ -179,10 +180,9 @@ async fn open<P: Product>(options: &PageOptions<P>, url: &Url, phases: Option<&m
     let config = tls::client_config(&options.tls())?;
     let host = options.host_header.as_deref().map(|host| host.split(':').next().unwrap_or(host).to_owned());
     let name = options.tls_server_name.clone().or(host).unwrap_or_else(|| bare(url));
-    let stream = tls::handshake(stream, config, &name).await.map_err(|e| match e.kind {
-        ErrorKind::Tls if e.hint.is_none() => {
-            e.hint("set tls_ca_file to the authority of the certificate, and tls_server_name to a name in it")
-        }
+    let stream = tls::handshake(stream, config, &name).await.map_err(|e| match e.code() {
+        code if code == codes::TLS_UNTRUSTED => e.hint("name the authority's file in tls_ca_file, or install it for all"),
+        code if code == codes::TLS_NAME => e.hint("connect by a name that stands in it, or name one in tls_server_name"),
         _ => e,
     })?;
     phases.end("tls");

@@ -320,10 +320,10 @@ impl Web {
             }
             Err(error) => {
                 last.0 = false;
-                let hint = error.hint.as_deref().unwrap_or_default();
                 tracing::warn!(
                     error = error.message,
-                    hint,
+                    hint = error.advice(),
+                    code = error.code.id,
                     "the web configuration has changed and is refused; the last good one stays in force"
                 );
                 Err(error)

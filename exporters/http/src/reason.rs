@@ -1,13 +1,12 @@
 //! Why a probe failed: one table, from which `probe_error_info{reason}` and the README's list are made.
 //!
 //! A reason tells a person at night where to look; `sage_error{reason}` has the coarse one that all exporters share. Who
-//! knows what went wrong says so by `Reason::error` or `Reason::on`; else it is told from the error's causes, by their
-//! type and code, never by their text.
+//! knows what went wrong says so by `Reason::error` or `Reason::on`; else it follows from the number of the error's causes
+//! (`codes`), whose row names the reason.
 
-use std::error::Error;
-use std::io;
+use std::error::Error as _;
 
-use rustls::{AlertDescription as Alert, CertificateError as Certificate, Error as Tls};
+use sage_common::codes::{self, Code};
 use sage_common::error::{CollectError, ErrorKind};
 
 /// One reason.
@@ -133,8 +132,8 @@ impl Reason {
 
     /// The reason of an error.
     pub fn of(error: &CollectError) -> Self {
-        let named = |name: &str| Self::ALL.iter().copied().find(|reason| reason.name == name);
-        error.detail.and_then(named).or_else(|| causes(error).find_map(told)).unwrap_or_else(|| match error.kind {
+        let told = || codes::of_causes(error.source()).and_then(Self::of_code);
+        error.detail.and_then(Self::named).or_else(told).unwrap_or_else(|| match error.kind {
             ErrorKind::Resolve => Self::DNS_FAILED,
             ErrorKind::Refused => Self::REFUSED,
             ErrorKind::Connect | ErrorKind::Overloaded | ErrorKind::Starting => Self::CONNECTION_LOST,
@@ -147,60 +146,29 @@ impl Reason {
             ErrorKind::Internal => Self::INTERNAL,
             // A coarse reason that stands for one fine one; who has several names the one.
             ErrorKind::Product(name) => {
-                named(name).or_else(|| Self::ALL.iter().copied().find(|reason| reason.coarse == error.kind)).unwrap_or(Self::INTERNAL)
+                Self::named(name).or_else(|| Self::ALL.iter().copied().find(|reason| reason.coarse == error.kind)).unwrap_or(Self::INTERNAL)
             }
         })
     }
-}
 
-fn causes(error: &CollectError) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    std::iter::successors(error.source(), |cause| next_cause(*cause))
-}
-
-fn next_cause<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-    // What an io::Error carries is not its source but the thing itself.
-    let carried = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    carried.map(|inner| inner as &(dyn Error + 'static)).or_else(|| cause.source())
-}
-
-fn told(cause: &(dyn Error + 'static)) -> Option<Reason> {
-    if let Some(tls) = cause.downcast_ref::<Tls>() {
-        return Some(of_tls(tls));
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|reason| reason.name == name)
     }
-    match cause.downcast_ref::<io::Error>()?.kind() {
-        io::ErrorKind::ConnectionRefused => Some(Reason::REFUSED),
-        io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable | io::ErrorKind::AddrNotAvailable => Some(Reason::UNREACHABLE),
-        io::ErrorKind::TimedOut => Some(Reason::CONNECT_TIMEOUT),
-        _ => None,
-    }
-}
 
-/// The reason of a refused handshake.
-fn of_tls(error: &Tls) -> Reason {
-    match error {
-        Tls::InvalidCertificate(Certificate::Expired | Certificate::ExpiredContext { .. }) => Reason::TLS_EXPIRED,
-        Tls::InvalidCertificate(Certificate::NotValidYet | Certificate::NotValidYetContext { .. }) => Reason::TLS_NOT_YET_VALID,
-        Tls::InvalidCertificate(Certificate::NotValidForName | Certificate::NotValidForNameContext { .. }) => Reason::TLS_NAME,
-        Tls::InvalidCertificate(_) => Reason::TLS_UNTRUSTED,
-        Tls::PeerIncompatible(_) => Reason::TLS_LEGACY,
-        Tls::AlertReceived(Alert::ProtocolVersion | Alert::InsufficientSecurity | Alert::HandshakeFailure) => Reason::TLS_LEGACY,
-        Tls::AlertReceived(
-            Alert::CertificateRequired
-            | Alert::BadCertificate
-            | Alert::UnsupportedCertificate
-            | Alert::CertificateRevoked
-            | Alert::CertificateExpired
-            | Alert::CertificateUnknown
-            | Alert::UnknownCA
-            | Alert::AccessDenied,
-        ) => Reason::TLS_CLIENT_CERTIFICATE,
-        Tls::InvalidMessage(_) => Reason::TLS_NOT_SPOKEN,
-        _ => Reason::TLS_FAILED,
+    /// The reason that a number names.
+    fn of_code(code: Code) -> Option<Self> {
+        // From an address that this machine does not have there is no way to anywhere.
+        let code = if code == codes::NOT_OURS { codes::UNREACHABLE } else { code };
+        code.reasons.iter().copied().find_map(Self::named)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
+    use rustls::{AlertDescription as Alert, CertificateError as Certificate, Error as Tls};
+
     use super::*;
 
     const HEADER: &str = "| reason | `sage_error` | what it tells |";
@@ -239,6 +207,8 @@ mod tests {
         assert_eq!(Reason::of(&io(io::ErrorKind::HostUnreachable)), Reason::UNREACHABLE);
         assert_eq!(Reason::of(&io(io::ErrorKind::ConnectionRefused)), Reason::REFUSED);
         assert_eq!(Reason::of(&io(io::ErrorKind::ConnectionReset)), Reason::CONNECTION_LOST);
+        assert_eq!(Reason::of(&io(io::ErrorKind::AddrNotAvailable)), Reason::UNREACHABLE);
+        assert_eq!(Reason::of(&io(io::ErrorKind::TimedOut)), Reason::CONNECT_TIMEOUT);
         let tls = |error: Tls| sage_common::net::tls::failed("x", io::Error::other(error));
         assert_eq!(Reason::of(&tls(Tls::InvalidCertificate(Certificate::Expired))), Reason::TLS_EXPIRED);
         assert_eq!(Reason::of(&tls(Tls::AlertReceived(Alert::ProtocolVersion))), Reason::TLS_LEGACY);

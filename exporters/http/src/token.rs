@@ -62,7 +62,7 @@ impl Failure {
     }
 
     fn of(reason: Reason, error: &CollectError) -> Self {
-        Self { reason, text: format!("ask for the token: {error}"), hint: error.hint.clone() }
+        Self { reason, text: format!("ask for the token: {error}"), hint: Some(error.advice().to_owned()) }
     }
 
     fn error(self) -> CollectError {

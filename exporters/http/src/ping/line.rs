@@ -131,8 +131,7 @@ impl Line {
                     self.slot.send_replace(Slot::Failed(error.kind.as_str()));
                     // Once for each time that it happens, not for each attempt.
                     if !std::mem::replace(&mut told, true) {
-                        let hint = error.hint.as_deref().unwrap_or_default();
-                        tracing::error!(family = ?self.family, %error, hint, "no ping by ICMP");
+                        tracing::error!(family = ?self.family, %error, hint = error.advice(), "no ping by ICMP");
                     }
                     sleep(AGAIN).await;
                 }

@@ -145,7 +145,7 @@ impl Target {
                 (tested.good, tested.error) = (Some((now, moved)), None);
             }
             Err(error) => {
-                let (reason, hint) = (Reason::of(&error).name, error.hint.as_deref().unwrap_or_default());
+                let (reason, hint) = (Reason::of(&error).name, error.advice());
                 if tested.error != Some(reason) {
                     tracing::warn!(target_name = self.config.name, down, reason, %error, hint, "a throughput test gave no rate");
                 }
