@@ -2,5 +2,6 @@
 
 pub mod dial;
 pub mod http;
+pub mod place;
 pub mod tls;
 mod trust;

@@ -12,6 +12,7 @@ use super::Product;
 use crate::codes;
 use crate::config::secret::{Secret, credential};
 use crate::error::{CollectError, Invalid};
+use crate::net::place;
 use crate::net::tls::{TlsOptions, Verify};
 use crate::service::TargetOptions;
 
@@ -261,9 +262,7 @@ impl<P: Product> TargetOptions for PageOptions<P> {
         if self.user.is_none() && (self.password_file.is_some() || self.password.is_some()) {
             return refuse(codes::INCOMPLETE, "there is a password and no user", "write user as well");
         }
-        if self.tls_cert_file.is_some() != self.tls_key_file.is_some() {
-            return refuse(codes::INCOMPLETE, "tls_cert_file and tls_key_file belong together", "name both files, or neither");
-        }
+        place::pair("tls_cert_file and tls_key_file", self.tls_cert_file.is_some(), self.tls_key_file.is_some())?;
         let tls = [self.tls_ca_file.is_some(), self.tls_cert_file.is_some(), self.tls_server_name.is_some()];
         if url.scheme() == "http" && tls.contains(&true) {
             return refuse(codes::CONFLICT, "files or names for TLS are given and url is http", "write url with https://");

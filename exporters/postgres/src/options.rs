@@ -9,6 +9,7 @@ use sage_common::codes;
 use sage_common::config::credentials::{Credentials, fill};
 use sage_common::config::secret::{Secret, credential};
 use sage_common::error::Invalid;
+use sage_common::net::place;
 use sage_common::net::tls::{TlsOptions, Verify};
 use sage_common::service::TargetOptions;
 use serde::{Deserialize, Serialize};
@@ -391,10 +392,8 @@ impl TargetOptions for Options {
                 .hint("write host, port, user and database apart")
                 .code(codes::ADDRESS));
         }
-        if self.sslcert.is_some() != self.sslkey.is_some() {
-            return Err(Invalid::new("sslcert and sslkey belong together").hint("name both files, or neither").code(codes::INCOMPLETE));
-        }
-        Ok(())
+        place::check(&self.host, self.port, &[("user", Some(&self.user)), ("database", Some(&self.database))])?;
+        place::pair("sslcert and sslkey", self.sslcert.is_some(), self.sslkey.is_some())
     }
 }
 

@@ -9,6 +9,7 @@ use sage_common::codes;
 use sage_common::config::credentials::{Credentials, fill};
 use sage_common::config::secret::{Secret, credential};
 use sage_common::error::{CollectError, Invalid};
+use sage_common::net::place;
 use sage_common::net::tls::{TlsOptions, Verify};
 use sage_common::service::TargetOptions;
 use serde::{Deserialize, Serialize};
@@ -251,25 +252,14 @@ impl TargetOptions for Options {
     }
 
     fn validate(&self) -> Result<(), Invalid> {
-        if self.host.is_empty() || self.user.as_ref().is_some_and(String::is_empty) || self.port == 0 {
-            return Err(Invalid::new("host, port and user must not be empty")
-                .hint("leave a setting out to get its default")
-                .code(codes::RANGE));
-        }
-        // Neither message shows the value: an address may hold a password.
-        if self.host.contains(',') {
-            return Err(Invalid::new("host names several servers").hint("name each server as a target of its own").code(codes::ADDRESS));
-        }
+        // The message does not show the value: an address may hold a password.
         if self.host.contains('@') || self.host.contains("://") {
             return Err(Invalid::new("host is an address, not a host")
                 .hint("write host, port and user apart, and tls: verify-full")
                 .code(codes::ADDRESS));
         }
-        if self.tls_cert_file.is_some() != self.tls_key_file.is_some() {
-            return Err(Invalid::new("tls_cert_file and tls_key_file belong together")
-                .hint("name both files, or neither")
-                .code(codes::INCOMPLETE));
-        }
+        place::check(&self.host, self.port, &[("user", self.user.as_deref())])?;
+        place::pair("tls_cert_file and tls_key_file", self.tls_cert_file.is_some(), self.tls_key_file.is_some())?;
         if self.tls == TlsMode::Disable && (self.tls_ca_file.is_some() || self.tls_cert_file.is_some() || self.tls_server_name.is_some()) {
             return Err(Invalid::new("files or names for TLS are given and TLS is off")
                 .hint("tls: verify-full, or rediss:// in REDIS_ADDR")
