@@ -4,7 +4,8 @@
 //! (`sage_error{reason}`); the text goes to the log and to `check`, never into a label.
 
 use std::error::Error;
-use std::fmt;
+use std::path::Path;
+use std::{fmt, io};
 
 use crate::codes::{self, Code};
 use crate::config;
@@ -199,6 +200,15 @@ impl Invalid {
     /// A refusal without a hint.
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), hint: None, code: codes::CONFIG }
+    }
+
+    /// A file that cannot be read; `what` names it.
+    pub fn unreadable(what: impl fmt::Display, file: &Path, error: &io::Error) -> Self {
+        let hint = match error.kind() {
+            io::ErrorKind::InvalidData => format!("save it as UTF-8: iconv -f LATIN1 -t UTF-8 {}", file.display()),
+            _ => format!("the service user must be able to read it: ls -l {}", file.display()),
+        };
+        Self::new(format!("{what}: {error}")).hint(hint).code(codes::of_file(error))
     }
 
     /// What to do: its own hint, or that of its number.

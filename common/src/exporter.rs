@@ -142,9 +142,7 @@ async fn dispatch<P: Program>(cli: Cli<P::Flags, P::Command>, switches: Switches
         Command::Own(own) => match P::own(own, &cli.common, &cli.own, &switches).await {
             Ok(()) => ExitCode::from(FINE),
             Err(Failure::Config(error)) => complain(&placed(error), BAD_CONFIG),
-            Err(Failure::Failed(error)) => {
-                complain(&Invalid { hint: error.hint.clone(), ..Invalid::new(error.to_string()).code(error.code()) }, FAILURE)
-            }
+            Err(Failure::Failed(error)) => complain(&Invalid::new(error.to_string()).hint(error.advice()).code(error.code()), FAILURE),
             Err(Failure::Said) => ExitCode::from(FAILURE),
         },
     }

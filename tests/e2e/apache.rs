@@ -13,7 +13,7 @@ use e2e::page::Page;
 use e2e::servers::apache::{Apache, ApacheOptions};
 use e2e::temp::{TempFolder, free_port};
 use e2e::watched::{CANARY, does_not_grow, errors, keeps_its_secret, scrape};
-use e2e::watched_web::{APACHE, has_series_of_the_peer, password_line, refuses_bad_configurations, until, watch};
+use e2e::watched_web::{APACHE, has_series_of_the_peer, password_line, until, watch};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 const SHORT: Duration = Duration::from_secs(2);
@@ -216,7 +216,6 @@ fn passwords_and_bad_configurations() {
     keeps_its_secret(&exporter);
     let page = scrape(&watch(APACHE, &format!("url: {}", server.url("/locked"))), TIMEOUT);
     assert_eq!((up(&page), errors(&page)["status"].as_str()), ((1.0, 0.0), "auth"));
-    refuses_bad_configurations(APACHE, "apache");
     for (args, hint) in [
         (&["--custom_headers=a:b"][..], "headers: {NAME: VALUE}"),
         (&["--telemetry.endpoint=/x"], "--web.telemetry-path"),

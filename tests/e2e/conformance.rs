@@ -293,6 +293,9 @@ fn each_bad_configuration_is_refused_with_its_reason() {
             assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""), "{name}: {}", ended.err);
             assert!(ended.err.starts_with("error") && ended.err.contains(expect), "{name}: {expect:?} is not in {}", ended.err);
             assert!(said("# hint:").is_none_or(|hint| ended.err.contains(hint)), "{name}: the hint is not in {}", ended.err);
+            let code = said("# code:").map_or_else(|| "\ncode: SG-01".to_owned(), |code| format!("\ncode: {code}\n"));
+            assert!(ended.err.contains(&code) && !ended.err.contains("SG-0100"), "{name}: {code:?} is not in {}", ended.err);
+            assert!(!ended.err.contains("canary"), "{name}: {}", ended.err);
             refused += 1;
         }
         assert!(refused >= 5, "{binary}: {refused} files");

@@ -229,7 +229,7 @@ mistakes! {
     address_that_is_none: listen("127.0.0.1:x", &["SG-0202", "write host:port"]);
     open_to_other_machines: listen("0.0.0.0:0", &["SG-0203", "tls-init", "--web.insecure"]);
     no_socket_of_systemd: told(HTTP, &["--web.systemd-socket"], &[], &["SG-0205", "handed over no socket", "systemctl start"]);
-    plain_password_in_the_web_configuration: of_the_web("basic_auth_users: {a: plain}\n", &["SG-0204", "web.yml:1:23"]);
+    plain_password_in_the_web_configuration: of_the_web("basic_auth_users: {a: plain}\n", &["SG-0119", "web.yml:1:23", "htpasswd"]);
     unknown_key_of_the_web_configuration: of_the_web("tls_server_config: {cert_fil: x}\n", &["SG-0103", "web.yml:1:21", "did you mean `cert_file`?"]);
     files_that_are_there_already: kept_files(&["SG-0403", "is there already"]);
 }

@@ -13,9 +13,7 @@ use e2e::poll;
 use e2e::servers::nginx::{Nginx, NginxOptions};
 use e2e::temp::{TempFolder, free_port};
 use e2e::watched::{CANARY, LIMIT, does_not_grow, errors, keeps_its_secret, scrape};
-use e2e::watched_web::{
-    NGINX, has_series_of_the_peer, pages_of_vts_and_plus, password_line, refuses_bad_configurations, until, watch, watch_with,
-};
+use e2e::watched_web::{NGINX, has_series_of_the_peer, pages_of_vts_and_plus, password_line, until, watch, watch_with};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 const SHORT: Duration = Duration::from_secs(2);
@@ -285,8 +283,7 @@ fn traffic_status_and_plus_are_told_by_their_answer() {
 }
 
 #[test]
-fn bad_configurations_and_flags_of_the_peer() {
-    refuses_bad_configurations(NGINX, "nginx");
+fn flags_of_the_peer() {
     let server = server("");
     // A unit of the peer: flags, then variables.
     let env = [("SCRAPE_URI", server.url("/stub_status")), ("TELEMETRY_PATH", "/m".to_owned()), ("NGINX_PLUS", "false".to_owned())];

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::exporter::{Exporter, run};
+use crate::exporter::Exporter;
 use crate::page::Page;
 use crate::poll;
 use crate::temp::TempFolder;
@@ -87,28 +87,6 @@ pub fn pages_of_vts_and_plus() -> String {
         say("/api/9/http/upstreams", json!({"app": {"peers": [peer, down], "keepalive": 3, "zombies": 1, "zone": "app"}})),
     ];
     block.concat()
-}
-
-/// Each file of `config-tests` is refused with its reason, and the example is taken.
-#[track_caller]
-pub fn refuses_bad_configurations(binary: &str, product: &str) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../exporters/{product}/config-tests"));
-    let validate = |file: &Path| run(binary, &["config", "validate", &format!("--config.file={}", file.display())], &[]);
-    let mut files = 0;
-    for entry in std::fs::read_dir(&folder).unwrap() {
-        let file = entry.unwrap().path();
-        let text = std::fs::read_to_string(&file).unwrap();
-        let said = |what: &str| text.lines().find_map(|l| l.strip_prefix(what)).map(str::trim);
-        let ended = validate(&file);
-        let err = String::from_utf8_lossy(&ended.stderr).into_owned();
-        let expect = said("# expect:").unwrap_or_else(|| panic!("{}: no `# expect: ...`", file.display()));
-        assert!(ended.status.code() == Some(1) && err.contains(expect), "{}: {err}", file.display());
-        assert!(said("# hint:").is_none_or(|hint| err.contains(hint)) && !err.contains("canary"), "{}: {err}", file.display());
-        files += 1;
-    }
-    assert!(files >= 5, "{files} files");
-    let ended = validate(&folder.join("../example.yml"));
-    assert_eq!(ended.status.code(), Some(0), "{}", String::from_utf8_lossy(&ended.stderr));
 }
 
 /// The families of the replaced exporter, from `golden/NAME`: the page has each with the same labels and type, or the file

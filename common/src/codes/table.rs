@@ -1,5 +1,5 @@
-//! The table of numbers, in their order. A number that is no longer used stays out of use; a new cause gets the next one of
-//! its group: 01 configuration, 02 own port, 03 watched server, 04 commands, 05 command line, 06 requests.
+//! The table of numbers, in their order. A number that is no longer used stays out of use, as SG-0204; a new cause gets the
+//! next one of its group: 01 configuration, 02 own port, 03 watched server, 04 commands, 05 command line, 06 requests.
 //!
 //! Name, number, what it is, what to run or write where nobody knows better, what is usually behind it, and the reasons of
 //! products (labels of `sage_error` and `probe_error_info`) that have this number.
@@ -23,7 +23,7 @@ codes! {
         => "namei -l FILE shows each step to the file"
         "It is a folder, is no text, or the disk has a fault." [];
     SYNTAX "SG-0102" "A file is not what it should be"
-        => "compare it with example.yml: blanks instead of tabs, one after each colon, equal indentation"
+        => "compare it with example.yml: blanks instead of tabs, one after each colon, equal indentation, quotes and brackets closed; single quotes around a text with a backslash or a colon, or that begins with one of * & % @"
         "It is no YAML. Line and column are those of the message." [];
     UNKNOWN_KEY "SG-0103" "A key is not known"
         => "example.yml has all keys"
@@ -60,7 +60,7 @@ codes! {
         "It is zero where that means never, or larger or smaller than what works." [];
     INCOMPLETE "SG-0114" "A setting is missing"
         => "example.yml shows the settings that belong together"
-        "Another one needs it: a certificate its key, a socket a name for TLS." [];
+        "Nothing works without it, or another one needs it: a certificate its key, a user a password." [];
     NOT_HERE "SG-0115" "This exporter does not do that"
         => "leave the setting out; the README tells what takes its place"
         "A setting of the exporter that this one replaces, or of a newer version. It is refused, since what is ignored in silence would be missed at night." [];
@@ -73,6 +73,12 @@ codes! {
     PATTERN "SG-0118" "An expression cannot be used"
         => "write regular expressions in RE2 syntax, in single quotes"
         "In double quotes YAML takes backslashes for itself." [];
+    FORM "SG-0119" "A value is not written as it has to be"
+        => "example.yml shows how it is written"
+        "Names of headers, labels and domains, request methods, hashes of passwords: each has a form, and what has another could not be sent or read. The hint tells it." [];
+    INSECURE "SG-0120" "A setting would not protect what it should"
+        => "leave the setting out"
+        "It would show a secret to strangers, let everybody in, or speak a version of TLS that is broken. Nobody would notice, so it is refused." [];
 
     PORT_TAKEN "SG-0201" "Another process listens on the port"
         => "ss -ltnp shows who listens"
@@ -83,9 +89,6 @@ codes! {
     EXPOSED "SG-0203" "Other machines would reach an open port"
         => "tls-init makes TLS and a password; --web.insecure lets everybody read"
         "Listen on loopback, make TLS and a password, or say `--web.insecure` where the network keeps strangers out." [];
-    WEB_CONFIG "SG-0204" "The web configuration cannot be used"
-        => "packaging/web lists each setting of --web.config.file"
-        "A setting of that file, or a file that it names. What only looks as if it protected something is refused too." [];
     NO_SOCKETS "SG-0205" "The service manager has handed over no socket"
         => "systemctl list-sockets"
         "`--web.systemd-socket` needs a unit of type socket with `ListenStream=`, started before the service." [];

@@ -12,7 +12,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use serde::de::{self, DeserializeOwned, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::codes;
@@ -22,20 +22,17 @@ use crate::error::Invalid;
 use crate::service::Service;
 use crate::service::module::Module;
 
-pub use self::refusal::{one_line, unknown, unknown_name};
+pub use self::refusal::{refused, unknown, unknown_name, unknown_value};
 
 /// A duration as written in a file or flag: a number with a unit, such as `500ms`, `5s`, `1m 30s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span(pub Duration);
 
-/// What is said of a time that cannot be read.
-const NO_UNIT: &str = "write it with a unit, such as 5s or 1m";
-
 impl std::str::FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        humantime::parse_duration(text).map(Self).map_err(|e| format!("{text:?} is not a duration ({e}); {NO_UNIT}"))
+        humantime::parse_duration(text).map(Self).map_err(|_| format!("{text:?} is not a duration with a unit, such as 5s or 1m"))
     }
 }
 
@@ -47,7 +44,8 @@ impl fmt::Display for Span {
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        let wrong = |why: String| refused(Invalid::new(why).code(codes::DURATION));
+        String::deserialize(deserializer)?.parse().map_err(wrong)
     }
 }
 
@@ -196,11 +194,7 @@ impl<S: Service> Default for ServiceConfig<S> {
 /// The place, the reason, and the key or value that was probably meant.
 pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T, Invalid> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path).map_err(|e| {
-        Invalid::new(format!("{shown}: {e}"))
-            .hint(format!("the service user must be able to read it: ls -l {shown}"))
-            .code(codes::of_file(&e))
-    })?;
+    let text = std::fs::read_to_string(path).map_err(|e| Invalid::unreadable(&shown, path, &e))?;
     parse(&text, &shown.to_string())
 }
 
@@ -311,5 +305,19 @@ mod tests {
             let e = refused(text);
             assert!(e.message.starts_with(want), "{e}");
         }
+    }
+
+    #[test]
+    fn a_file_of_another_encoding_says_so() {
+        let file = std::env::temp_dir().join(format!("sage-latin1-{}.yml", std::process::id()));
+        std::fs::write(&file, b"# caf\xe9\n").unwrap();
+        let refused = load::<Sample>(&file).unwrap_err();
+        std::fs::remove_file(&file).unwrap();
+        assert!(refused.message.contains("UTF-8") && refused.hint.is_some_and(|hint| hint.contains("iconv")), "{}", refused.message);
+        let missing = load::<Sample>(&file).unwrap_err();
+        assert_eq!(
+            (missing.code, missing.hint),
+            (codes::FILE_MISSING, Some(format!("the service user must be able to read it: ls -l {}", file.display())))
+        );
     }
 }

@@ -1,13 +1,30 @@
 //! Why a configuration is refused, in the words of those who write the file: the place, what is wrong there, and what was
-//! probably meant.
+//! probably meant. Values that read themselves use words of their own (`refused`); all else is told from the library's error.
 
-use super::NO_UNIT;
+use serde::de;
+
 use crate::codes::{self, Code};
 use crate::error::Invalid;
 
+/// Stands before the hint of a refusal that had to become one line.
+const HINT: &str = "; hint: ";
+/// And before its number.
+const CODE: &str = "; code: ";
+
+/// A refusal as an error of serde, whose errors are one line of text: what reads the file makes parts of it again.
+pub fn refused<E: de::Error>(refusal: Invalid) -> E {
+    E::custom(format_args!("{}{HINT}{}{CODE}{}", refusal.message, refusal.advice(), refusal.code))
+}
+
+fn parts(line: &str) -> Option<Invalid> {
+    let (message, rest) = line.rsplit_once(HINT)?;
+    let (hint, code) = rest.rsplit_once(CODE)?;
+    Some(Invalid::new(message).hint(hint).code(codes::find(code)?))
+}
+
 /// The refusal of a text that came from `origin`.
 pub(crate) fn of(error: &serde_saphyr::Error, origin: &str) -> Invalid {
-    let error = parted(wording(error, origin));
+    let error = wording(error, origin);
     // A key may hold line ends, and a message is one line of the log.
     let line = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
     Invalid { message: error.message.chars().map(line).collect(), ..error }
@@ -19,21 +36,31 @@ fn wording(error: &serde_saphyr::Error, origin: &str) -> Invalid {
     match error {
         Yaml::SerdeUnknownField { field, expected, .. } => unknown(&format!("{place}: unknown key `{field}`"), field, expected),
         Yaml::SerdeUnknownVariant { variant, expected, .. } => {
-            unknown(&format!("{place}: unknown value `{variant}`"), variant, expected).code(codes::UNKNOWN_VALUE)
+            unknown_value(&format!("{place}: unknown value `{variant}`"), variant, expected)
         }
-        other => Invalid::new(format!("{place}: {}", plain(other))).code(code(other)),
+        Yaml::SerdeMissingField { field, .. } => Invalid::new(format!("{place}: `{field}:` is missing among these settings"))
+            .hint(format!("write `{field}:` and its value; example.yml shows how"))
+            .code(codes::INCOMPLETE),
+        Yaml::UnknownAnchor { .. } => Invalid::new(format!("{place}: no anchor of this name stands above"))
+            .hint("write `&NAME` before the settings that `*NAME` repeats; a text that begins with * wants quotes")
+            .code(codes::UNKNOWN_NAME),
+        other => {
+            let text = plain(other);
+            parts(&text).unwrap_or_else(|| Invalid::new(text).code(code(other))).within(place)
+        }
     }
 }
 
-/// The number of what is wrong; `Span` says in its own words that a unit is missing.
+/// The number of what is wrong.
 fn code(error: &serde_saphyr::Error) -> Code {
     use serde_saphyr::Error as Yaml;
     match error {
-        Yaml::Unexpected { .. } | Yaml::NullIntoString { .. } | Yaml::InvalidScalar { .. } | Yaml::InvalidBooleanStrict { .. } => {
-            codes::WRONG_KIND
-        }
+        Yaml::Unexpected { .. }
+        | Yaml::NullIntoString { .. }
+        | Yaml::InvalidScalar { .. }
+        | Yaml::InvalidBooleanStrict { .. }
+        | Yaml::SerdeInvalidType { .. } => codes::WRONG_KIND,
         Yaml::DuplicateMappingKey { .. } | Yaml::MultipleDocuments { .. } => codes::TWICE,
-        other if other.to_string().contains(NO_UNIT) => codes::DURATION,
         _ => codes::SYNTAX,
     }
 }
@@ -45,6 +72,10 @@ fn plain(error: &serde_saphyr::Error) -> String {
         Yaml::Unexpected { expected: "mapping start", .. } => {
             "settings are expected here (`key: value`, one a line, indented), not a list, a single value or nothing".to_owned()
         }
+        Yaml::Unexpected { expected: "sequence start", .. } => {
+            "a list is expected here: `[a, b]`, or `- a` on lines of their own".to_owned()
+        }
+        Yaml::SerdeInvalidType { expected, .. } => format!("{expected} is expected here"),
         Yaml::Unexpected { expected: "string scalar", .. } => "a single value is expected here".to_owned(),
         Yaml::NullIntoString { .. } => "there is no value: write one, or leave the line out to get the default".to_owned(),
         Yaml::InvalidScalar { ty: "boolean", .. } | Yaml::InvalidBooleanStrict { .. } => "true or false is expected here".to_owned(),
@@ -60,6 +91,11 @@ fn plain(error: &serde_saphyr::Error) -> String {
     }
 }
 
+/// As `unknown`, of a value that is one of certain words.
+pub fn unknown_value(message: &str, given: &str, known: &[&str]) -> Invalid {
+    unknown(message, given, known).code(codes::UNKNOWN_VALUE)
+}
+
 /// As `unknown`, of the name of a thing.
 pub fn unknown_name(message: &str, given: &str, known: &[&str]) -> Invalid {
     unknown(message, given, known).code(codes::UNKNOWN_NAME)
@@ -72,29 +108,15 @@ pub fn unknown(message: &str, given: &str, known: &[&str]) -> Invalid {
             .hint("a secret does not stand in this file: write `password_file: /path/to/file` and put it there")
             .code(codes::SECRET_IN_FILE);
     }
+    // YAML takes a line that is indented deeper for more of the value before it.
+    if known.iter().any(|word| given.strip_prefix(word).is_some_and(|rest| rest.starts_with(' '))) {
+        return Invalid::new(message)
+            .hint("is the next line indented deeper? then both are one value: give lines that belong together the same indentation")
+            .code(codes::UNKNOWN_KEY);
+    }
     let near = known.iter().map(|k| (strsim::jaro_winkler(given, k), *k)).max_by(|a, b| a.0.total_cmp(&b.0));
     Invalid::new(message).code(codes::UNKNOWN_KEY).hint(match near {
         Some((likeness, word)) if likeness > 0.8 => format!("did you mean `{word}`?"),
         _ => format!("known here: {}", known.join(", ")),
     })
-}
-
-/// Stands before the hint of a refusal that had to become one line.
-const HINT: &str = "; hint: ";
-/// And before its number.
-const CODE: &str = "; code: ";
-
-/// The text of a refusal for an error of serde: a module's own types refuse values while they are read, where an error is
-/// one line of text. `of` makes parts of it again.
-pub fn one_line(refusal: &Invalid) -> String {
-    format!("{}{HINT}{}{CODE}{}", refusal.message, refusal.advice(), refusal.code)
-}
-
-fn parted(error: Invalid) -> Invalid {
-    match error.message.rsplit_once(HINT).and_then(|(message, rest)| Some((message, rest.rsplit_once(CODE)?))) {
-        Some((message, (hint, code))) if error.hint.is_none() => {
-            Invalid::new(message).hint(hint).code(codes::find(code).unwrap_or(error.code))
-        }
-        _ => error,
-    }
 }

@@ -163,7 +163,7 @@ impl Site {
         if !self.lifecycle {
             return Err(HttpError::new(
                 403,
-                Invalid::new("reload by HTTP is off").hint("start with --web.enable-lifecycle, or send SIGHUP"),
+                Invalid::new("reload by HTTP is off").hint("start with --web.enable-lifecycle, or send SIGHUP").code(codes::REQUEST),
             ));
         }
         if method != Method::POST && method != Method::PUT {

@@ -254,10 +254,10 @@ impl<P: Product> TargetOptions for PageOptions<P> {
         let refuse = |code, message: &str, hint: &str| Err(Invalid::new(message).hint(hint).code(code));
         let url = self.address()?;
         if !url.username().is_empty() || url.password().is_some() {
-            return refuse(codes::ADDRESS, "url holds a user or password", "write user and password_file apart");
+            return refuse(codes::SECRET_IN_FILE, "url holds a user or password", "write user and password_file apart");
         }
         if self.user.as_ref().is_some_and(|user| user.is_empty() || user.contains(':')) {
-            return refuse(codes::RANGE, "user is empty or holds a colon", "leave a setting out to get its default");
+            return refuse(codes::FORM, "user is empty or holds a colon", "leave a setting out to get its default");
         }
         if self.user.is_none() && (self.password_file.is_some() || self.password.is_some()) {
             return refuse(codes::INCOMPLETE, "there is a password and no user", "write user as well");
@@ -268,20 +268,20 @@ impl<P: Product> TargetOptions for PageOptions<P> {
             return refuse(codes::CONFLICT, "files or names for TLS are given and url is http", "write url with https://");
         }
         if self.probe_path.as_ref().is_some_and(|path| !path.starts_with('/') || path.contains(|c: char| c == ' ' || c.is_control())) {
-            return refuse(codes::ADDRESS, "probe_path is no path", "write it as /PATH, without host and blanks");
+            return refuse(codes::FORM, "probe_path is no path", "write it as /PATH, without host and blanks");
         }
         for host in [&self.host_header, &self.probe_host].into_iter().flatten() {
             if host.is_empty() || host.contains(['/', ' ', '@']) || HeaderValue::from_str(host).is_err() {
-                return refuse(codes::ADDRESS, "host_header or probe_host is no host", "write it as HOST or HOST:PORT");
+                return refuse(codes::FORM, "host_header or probe_host is no host", "write it as HOST or HOST:PORT");
             }
         }
         for (name, value) in &self.headers {
             let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
-                return refuse(codes::RANGE, &format!("headers: {name:?} is not a header name"), "a name is letters, digits and hyphens");
+                return refuse(codes::FORM, &format!("headers: {name:?} is not a header name"), "a name is letters, digits and hyphens");
             };
             if HeaderValue::from_str(value).is_err() {
                 return refuse(
-                    codes::RANGE,
+                    codes::FORM,
                     &format!("headers: the value of {name} cannot be sent"),
                     "a value is one line of printable characters",
                 );

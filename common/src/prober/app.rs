@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::{Outcome, Prober, Question};
 use crate::app::{App, Ask, BoxFuture, Scrapes};
 use crate::cli::CommonFlags;
+use crate::codes;
 use crate::commands::check::{CheckResult, Row};
 use crate::config;
 use crate::deadline::Deadline;
@@ -127,7 +128,8 @@ impl<P: Prober> ProbeApp<P> {
     /// The page of a probe for people: how it went, what it would have told, and by what settings.
     async fn told(&self, ask: Ask) -> Result<String, HttpError> {
         if !self.flags.debug {
-            return Err(HttpError::new(403, Invalid::new("debug is off").hint("start with --probe.debug while you look for a fault")));
+            let off = Invalid::new("debug is off").hint("start with --probe.debug while you look for a fault");
+            return Err(HttpError::new(403, off.code(codes::REQUEST)));
         }
         let (question, name, module) = self.question(&ask)?;
         let log = Log::kept();

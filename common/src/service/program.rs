@@ -10,6 +10,7 @@ use super::{Meta, Service};
 use crate::app::Program;
 use crate::app::Section;
 use crate::cli::CommonFlags;
+use crate::codes;
 use crate::collector::{About, Table};
 use crate::commands::discover;
 use crate::commands::own::{Failure, OwnCommand as _, Setup};
@@ -99,7 +100,7 @@ impl<S: Service> Program for ServiceApp<S> {
             return Err(S::TRACES.nothing(S::META.product));
         }
         let yaml = serde_saphyr::to_string(&BTreeMap::from([("targets", Named(found))]));
-        let yaml = yaml.map_err(|e| Invalid::new(format!("cannot be written as YAML: {e}")))?;
+        let yaml = yaml.map_err(|e| Invalid::new(format!("cannot be written as YAML: {e}")).code(codes::INTERNAL))?;
         let name = S::META.name;
         Ok(format!(
             "# Found on this machine, nothing is changed. Write it to a file, with user and password_file where a login is asked for:\n\

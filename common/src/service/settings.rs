@@ -3,6 +3,7 @@
 use super::module::Module;
 use super::{Service, TargetOptions as _};
 use crate::cli::CommonFlags;
+use crate::codes;
 use crate::collector::Table;
 use crate::config::{self, ModuleConfig, ServiceConfig, credentials};
 use crate::error::Invalid;
@@ -40,7 +41,7 @@ pub(super) fn configure<S: Service>(
     let modules = config.modules.0.iter().map(|(name, module)| module.build(name)).collect::<Result<_, _>>()?;
     for (name, options) in &config.targets.0 {
         if name.is_empty() {
-            return Err(Invalid::new("a target has no name").hint("name it: /probe?target=NAME asks for it"));
+            return Err(Invalid::new("a target has no name").hint("name it: /probe?target=NAME asks for it").code(codes::INCOMPLETE));
         }
         options.validate().map_err(|e| e.within(format_args!("target {name}")))?;
     }

@@ -13,7 +13,8 @@ use serde_saphyr::Spanned;
 use super::headers;
 use super::tls::{ClientAuth, Pem, TlsSettings, choices};
 use super::users::Hash;
-use crate::config::{self, Named, Span, unknown};
+use crate::codes::{self, Code};
+use crate::config::{self, Named, Span, unknown_value};
 use crate::error::Invalid;
 
 /// A value with its place in the file.
@@ -90,13 +91,18 @@ struct Origin<'a> {
 
 impl Origin<'_> {
     /// A refusal that points at a value.
-    fn at<T>(&self, value: &Spanned<T>, message: impl std::fmt::Display) -> Invalid {
-        Invalid::new(format!("{}:{}:{}: {message}", self.name, value.referenced.line(), value.referenced.column()))
+    fn at<T>(&self, value: &Spanned<T>, code: Code, message: impl std::fmt::Display) -> Invalid {
+        Invalid::new(format!("{}{message}", self.place(value))).code(code)
+    }
+
+    /// Where a value stands.
+    fn place<T>(&self, value: &Spanned<T>) -> String {
+        format!("{}:{}:{}: ", self.name, value.referenced.line(), value.referenced.column())
     }
 
     /// A refusal of the file as a whole.
-    fn refuse(&self, message: &str) -> Invalid {
-        Invalid::new(format!("{}: {message}", self.name))
+    fn refuse(&self, code: Code, message: &str) -> Invalid {
+        Invalid::new(format!("{}: {message}", self.name)).code(code)
     }
 
     /// The value that all of `found` have to be chosen from.
@@ -108,7 +114,7 @@ impl Origin<'_> {
             return Ok(found.clone());
         }
         let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
-        Err(unknown(&self.at(value, format_args!("{key}: `{}` {refused}", shown(&value.value))).message, &value.value, &names))
+        Err(unknown_value(&format!("{}{key}: `{}` {refused}", self.place(value), shown(&value.value)), &value.value, &names))
     }
 
     fn all<T: Clone>(&self, key: &str, values: &[Text], known: &[(&str, T)], refused: &str) -> Result<Vec<T>, Invalid> {
@@ -119,9 +125,9 @@ impl Origin<'_> {
     fn pem(&self, key: &str, inline: Option<Text>, file: Option<Text>) -> Result<Option<Pem>, Invalid> {
         let given = |text: Option<Text>| text.filter(|t| !t.value.is_empty());
         match (given(inline), given(file)) {
-            (Some(inline), Some(_)) => {
-                Err(self.at(&inline, format_args!("{key} and {key}_file are both given")).hint(format!("write {key}_file alone")))
-            }
+            (Some(inline), Some(_)) => Err(self
+                .at(&inline, codes::CONFLICT, format_args!("{key} and {key}_file are both given"))
+                .hint(format!("write {key}_file alone"))),
             (Some(inline), None) => Ok(Some(Pem::Inline(inline.value))),
             (None, Some(file)) => Ok(Some(Pem::File(self.folder.join(file.value)))),
             (None, None) => Ok(None),
@@ -158,7 +164,7 @@ fn tls(origin: &Origin<'_>, file: TlsFile) -> Result<TlsSettings, Invalid> {
     let client_ca = origin.pem("client_ca", file.client_ca, file.client_ca_file)?;
     let (Some(cert), Some(key)) = (cert, key) else {
         return Err(origin
-            .refuse("tls_server_config: TLS needs both a certificate and its key")
+            .refuse(codes::INCOMPLETE, "tls_server_config: TLS needs both a certificate and its key")
             .hint("write cert_file and key_file; `tls-init` makes both, with this file"));
     };
     let client_auth = match &file.client_auth_type {
@@ -166,7 +172,7 @@ fn tls(origin: &Origin<'_>, file: TlsFile) -> Result<TlsSettings, Invalid> {
         Some(given) if given.value.is_empty() => ClientAuth::None,
         Some(given) if matches!(given.value.as_str(), "RequestClientCert" | "RequireAnyClientCert" | "RequireClientCert") => {
             return Err(origin
-                .at(given, format_args!("client_auth_type: {} asks for a certificate and lets any pass", given.value))
+                .at(given, codes::INSECURE, format_args!("client_auth_type: {} asks for a certificate and lets any pass", given.value))
                 .hint("write `client_auth_type: RequireAndVerifyClientCert` and client_ca_file"));
         }
         Some(given) => origin.choose("client_auth_type", given, choices::CLIENT_AUTH, "is not known")?,
@@ -174,12 +180,12 @@ fn tls(origin: &Origin<'_>, file: TlsFile) -> Result<TlsSettings, Invalid> {
     match (&client_ca, client_auth) {
         (Some(_), ClientAuth::None) => {
             return Err(origin
-                .refuse("tls_server_config: there is a client_ca, but clients are not asked for a certificate")
+                .refuse(codes::INCOMPLETE, "tls_server_config: there is a client_ca, but clients are not asked for a certificate")
                 .hint("write `client_auth_type: RequireAndVerifyClientCert`"));
         }
         (None, ClientAuth::IfGiven | ClientAuth::Required) => {
             return Err(origin
-                .refuse("tls_server_config: the certificates of clients are to be verified, but no authority is named")
+                .refuse(codes::INCOMPLETE, "tls_server_config: the certificates of clients are to be verified, but no authority is named")
                 .hint("write client_ca_file: the authority that signs your clients' certificates, never a public one"));
         }
         _ => {}
@@ -187,22 +193,24 @@ fn tls(origin: &Origin<'_>, file: TlsFile) -> Result<TlsSettings, Invalid> {
     let sans = file.client_allowed_sans.unwrap_or_default();
     if let Some(first) = sans.first().filter(|_| client_auth != ClientAuth::Required) {
         return Err(origin
-            .at(first, "client_allowed_sans: a client without a certificate has no name to compare")
+            .at(first, codes::INCOMPLETE, "client_allowed_sans: a client without a certificate has no name to compare")
             .hint("write `client_auth_type: RequireAndVerifyClientCert`"));
     }
     if let Some(empty) = sans.iter().find(|san| san.value.is_empty()) {
-        return Err(origin.at(empty, "client_allowed_sans: there is no name").hint("write a DNS name, address, e-mail or URI"));
+        return Err(origin
+            .at(empty, codes::INCOMPLETE, "client_allowed_sans: there is no name")
+            .hint("write a DNS name, address, e-mail or URI"));
     }
     let version = |key: &str, value: &Option<Text>, default| match value {
         None => Ok(default),
         Some(old) if matches!(old.value.as_str(), "TLS10" | "TLS11") => Err(origin
-            .at(old, format_args!("{key}: {} is broken and not spoken: only TLS 1.2 and 1.3 are", old.value))
+            .at(old, codes::INSECURE, format_args!("{key}: {} is broken and not spoken: only TLS 1.2 and 1.3 are", old.value))
             .hint(format!("write `{key}: {}`, or remove the line", if key == "min_version" { "TLS12" } else { "TLS13" }))),
         Some(value) => origin.choose(key, value, choices::VERSIONS, "is not known"),
     };
     let (oldest, newest) = (version("min_version", &file.min_version, 2)?, version("max_version", &file.max_version, 3)?);
     if oldest > newest {
-        return Err(origin.refuse("tls_server_config: max_version is older than min_version").hint("remove max_version"));
+        return Err(origin.refuse(codes::CONFLICT, "tls_server_config: max_version is older than min_version").hint("remove max_version"));
     }
     let not_spoken = "is not known, or not safe enough to be spoken";
     let suites = file.cipher_suites.filter(|list| !list.is_empty());
@@ -225,11 +233,8 @@ fn headers(origin: &Origin<'_>, named: Named<Option<Text>>) -> Result<Vec<(Heade
     for (name, value) in named.0 {
         // The format says: not set if blank.
         let Some(value) = value.filter(|v| !v.value.is_empty()) else { continue };
-        let place = origin.at(&value, "").message;
-        match headers::read(&name, &value.value) {
-            Ok(header) => found.push(header),
-            Err(error) => return Err(Invalid { message: format!("{place}{}", error.message), ..error }),
-        }
+        let placed = |error: Invalid| Invalid { message: format!("{}{}", origin.place(&value), error.message), ..error };
+        found.push(headers::read(&name, &value.value).map_err(placed)?);
     }
     Ok(found)
 }
@@ -238,24 +243,24 @@ fn users(origin: &Origin<'_>, named: Spanned<Option<Named<Option<Text>>>>) -> Re
     let given = named.value.as_ref().map_or(0, |users| users.0.len());
     if given == 0 {
         return Err(origin
-            .at(&named, "basic_auth_users: there is no user, so that everybody would be let in")
+            .at(&named, codes::INSECURE, "basic_auth_users: there is no user, so that everybody would be let in")
             .hint("remove basic_auth_users, or write a user: `name: bcrypt hash`"));
     }
     let mut users = Vec::new();
     for (name, value) in named.value.unwrap_or_default().0 {
         let named_user = shown(&name);
         let Some(value) = value else {
-            return Err(origin.refuse(&format!("basic_auth_users: {named_user} has no password")).hint(HASH_HINT));
+            return Err(origin.refuse(codes::INCOMPLETE, &format!("basic_auth_users: {named_user} has no password")).hint(HASH_HINT));
         };
         if name.is_empty() || name.contains(':') {
             return Err(origin
-                .at(&value, format_args!("basic_auth_users: no client can send {named_user:?} as the name of a user"))
+                .at(&value, codes::FORM, format_args!("basic_auth_users: no client can send {named_user:?} as the name of a user"))
                 .hint("a name is not empty and has no colon"));
         }
         match Hash::parse(&value.value) {
             Ok(hash) => users.push((name, hash)),
-            Err(why) => {
-                return Err(origin.at(&value, format_args!("basic_auth_users: the password of {named_user} {why}")).hint(HASH_HINT));
+            Err((code, why)) => {
+                return Err(origin.at(&value, code, format_args!("basic_auth_users: the password of {named_user} {why}")).hint(HASH_HINT));
             }
         }
     }
@@ -270,19 +275,26 @@ fn rate(origin: &Origin<'_>, file: RateFile) -> Result<Option<(Duration, u32)>, 
     let interval = match &file.interval {
         None => Duration::ZERO,
         Some(text) if text.value == "0" => Duration::ZERO,
-        Some(text) => text.value.parse::<Span>().map_err(|e| origin.at(text, format_args!("rate_limit: interval: {e}")).hint(hint))?.0,
+        Some(text) => {
+            text.value
+                .parse::<Span>()
+                .map_err(|e| origin.at(text, codes::DURATION, format_args!("rate_limit: interval: {e}")).hint(hint))?
+                .0
+        }
     };
     let burst = match &file.burst {
         None => 0,
         Some(text) => text.value.parse::<u32>().map_err(|_| {
-            origin.at(text, format_args!("rate_limit: burst: `{}` is not a whole number, 0 or more", shown(&text.value))).hint(hint)
+            origin
+                .at(text, codes::WRONG_KIND, format_args!("rate_limit: burst: `{}` is not a whole number, 0 or more", shown(&text.value)))
+                .hint(hint)
         })?,
     };
     match (interval.is_zero(), burst) {
         (true, 0) => Ok(None),
         (true, _) if file.interval.is_some() => Ok(None),
-        (true, _) => Err(origin.refuse("rate_limit: a burst without an interval limits nothing").hint(hint)),
-        (false, 0) => Err(origin.refuse("rate_limit: with a burst of 0 every request would be refused").hint(hint)),
+        (true, _) => Err(origin.refuse(codes::INCOMPLETE, "rate_limit: a burst without an interval limits nothing").hint(hint)),
+        (false, 0) => Err(origin.refuse(codes::RANGE, "rate_limit: with a burst of 0 every request would be refused").hint(hint)),
         (false, burst) => Ok(Some((interval, burst))),
     }
 }

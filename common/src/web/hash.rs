@@ -7,6 +7,8 @@ use base64::Engine as _;
 use base64::alphabet::BCRYPT;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
+use crate::codes::{self, Code};
+
 /// Less is guessed too fast.
 const CHEAPEST: u32 = 10;
 /// More costs the exporter a second for each wrong password.
@@ -41,13 +43,13 @@ impl Hash {
     /// Reads a hash.
     ///
     /// # Errors
-    /// Why it is not taken, as the end of a sentence, without any of it.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let no_hash = || "is not a bcrypt hash; a password as it is does not stand in this file".to_owned();
+    /// Why it is not taken, as the end of a sentence, without any of it, and the number of that.
+    pub fn parse(text: &str) -> Result<Self, (Code, String)> {
+        let no_hash = || (codes::FORM, "is not a bcrypt hash; a password as it is does not stand in this file".to_owned());
         let rest = ["$2a$", "$2b$", "$2y$"].iter().find_map(|prefix| text.strip_prefix(prefix));
         let Some(rest) = rest else {
             let old = text.starts_with("$2x$") || text.starts_with("$2$");
-            return Err(if old { "is a hash of the broken kind of bcrypt ($2x$ or $2$)".to_owned() } else { no_hash() });
+            return Err(if old { (codes::INSECURE, "is a hash of the broken kind of bcrypt ($2x$ or $2$)".to_owned()) } else { no_hash() });
         };
         let (cost, data) = rest.split_once('$').ok_or_else(no_hash)?;
         let cost: u32 = Some(cost)
@@ -58,11 +60,12 @@ impl Hash {
         let decode = |part: &str| BASE64.decode(part).ok();
         let (salt, digest) = parts.and_then(|(salt, digest)| Some((decode(salt)?, decode(digest)?))).ok_or_else(no_hash)?;
         let (Ok(salt), Ok(digest)) = (salt.try_into(), digest.try_into()) else { return Err(no_hash()) };
-        match cost {
-            ..CHEAPEST => Err(format!("has a bcrypt cost of {cost}, which is guessed too fast: {CHEAPEST} to {DEAREST} are taken")),
-            CHEAPEST..=DEAREST => Ok(Self { cost, salt, digest }),
-            _ => Err(format!("has a bcrypt cost of {cost}, which keeps the exporter busy for seconds: {CHEAPEST} to {DEAREST} are taken")),
-        }
+        let but = match cost {
+            CHEAPEST..=DEAREST => return Ok(Self { cost, salt, digest }),
+            ..CHEAPEST => "is guessed too fast",
+            _ => "keeps the exporter busy for seconds",
+        };
+        Err((codes::RANGE, format!("has a bcrypt cost of {cost}, which {but}: {CHEAPEST} to {DEAREST} are taken")))
     }
 
     /// Hashes a password with a salt.
@@ -127,7 +130,7 @@ mod tests {
             (&format!("{good}x"), "is not a bcrypt hash"),
             (&good[..59], "is not a bcrypt hash"),
         ] {
-            let refused = Hash::parse(text).unwrap_err();
+            let (_, refused) = Hash::parse(text).unwrap_err();
             assert!(refused.contains(why) && !refused.contains("canary"), "{text}: {refused}");
         }
     }

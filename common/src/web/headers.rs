@@ -2,6 +2,7 @@
 
 use hyper::header::{HeaderName, HeaderValue};
 
+use crate::codes;
 use crate::config::unknown;
 use crate::error::Invalid;
 
@@ -26,7 +27,7 @@ pub fn read(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Invali
         let known: Vec<_> = HEADERS.iter().map(|(known, ..)| *known).collect();
         return Err(unknown(&format!("headers: `{shown}` cannot be configured"), name, &known));
     };
-    let refused = || Invalid::new(format!("headers: {shown}: browsers do not understand this value")).hint(*hint);
+    let refused = || Invalid::new(format!("headers: {shown}: browsers do not understand this value")).hint(*hint).code(codes::FORM);
     let (Ok(header), Ok(sent)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) else {
         return Err(refused());
     };

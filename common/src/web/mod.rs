@@ -135,21 +135,13 @@ fn keep(files: Vec<PathBuf>, before: &Seen) -> Seen {
     files.into_iter().map(|file| known(&file).unwrap_or_else(|| (file.clone(), std::fs::read(&file).ok()))).collect()
 }
 
-/// An error of the web configuration, where it has no number of its own.
-fn numbered(error: Invalid) -> Invalid {
-    if error.code == codes::CONFIG { error.code(codes::WEB_CONFIG) } else { error }
-}
-
 /// Reads a web configuration file and what it names. Also returns all these files.
 fn load(path: &Path) -> Result<(Rules, Vec<PathBuf>), (Invalid, Vec<PathBuf>)> {
     let mut files = vec![path.to_path_buf()];
     let shown = path.display();
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
-        Err(e) => {
-            let hint = format!("the service user must be able to read it: ls -l {shown}");
-            return Err((Invalid::new(format!("--web.config.file {shown}: {e}")).hint(hint).code(codes::of_file(&e)), files));
-        }
+        Err(e) => return Err((Invalid::unreadable(format_args!("--web.config.file {shown}"), path, &e), files)),
     };
     let settings = match file::parse(&text, &shown.to_string()) {
         Ok(settings) => settings,
@@ -202,7 +194,7 @@ impl Web {
             None => (Rules::default(), Seen::new()),
             Some(path) => {
                 let before = look(&[path.to_path_buf()]);
-                let (rules, files) = load(path).map_err(|(error, _)| numbered(error))?;
+                let (rules, files) = load(path).map_err(|(error, _)| error)?;
                 (rules, keep(files, &before))
             }
         };
@@ -307,7 +299,7 @@ impl Web {
                 ),
                 None => (Ok(rules), files),
             },
-            Err((error, files)) => (Err(numbered(error)), files),
+            Err((error, files)) => (Err(error), files),
         };
         *self.taken() = keep(files, now);
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! Every file of `config-tests/web` is taken, or refused with the message, and the hint if there is one, that it names.
+//! Every file of `config-tests/web` is taken, or refused with the message, the number, and the hint if there is one, that it names.
 
 use std::path::PathBuf;
 
@@ -17,7 +17,7 @@ fn every_bad_file_is_refused_with_its_reason() {
     for path in files("invalid-") {
         let text = std::fs::read_to_string(&path).unwrap();
         let said = |what: &str| text.lines().find_map(|line| line.strip_prefix(what)).map(str::trim);
-        let (expect, hint) = (said("# expect:").unwrap(), said("# hint:"));
+        let (expect, hint, code) = (said("# expect:").unwrap(), said("# hint:"), said("# code:").unwrap());
         let Err(error) = Web::load(Some(&path)) else {
             wrong.push(format!("{}: taken", path.display()));
             continue;
@@ -27,8 +27,12 @@ fn every_bad_file_is_refused_with_its_reason() {
             (_, None) => true,
             (None, Some(_)) => false,
         };
-        if !error.message.starts_with(&format!("{}:", path.display())) || !error.message.contains(expect) || !hinted {
-            wrong.push(format!("{}: {error}", path.display()));
+        if !error.message.starts_with(&format!("{}:", path.display()))
+            || !error.message.contains(expect)
+            || !hinted
+            || error.code.id != code
+        {
+            wrong.push(format!("{}: {error} ({})", path.display(), error.code));
         }
         if error.to_string().contains("canary") || error.to_string().contains("3JAmoD9r") {
             wrong.push(format!("{} shows a secret: {error}", path.display()));

@@ -81,11 +81,7 @@ impl Pem {
             Self::File(path) => {
                 let shown = path.display();
                 let name = format!("tls_server_config: {key}_file {shown}");
-                std::fs::read(path).map(|text| (text, name.clone())).map_err(|e| {
-                    Invalid::new(format!("{name}: {e}"))
-                        .hint(format!("the service user must be able to read it: ls -l {shown}"))
-                        .code(codes::of_file(&e))
-                })
+                std::fs::read(path).map(|text| (text, name.clone())).map_err(|e| Invalid::unreadable(name, path, &e))
             }
         }
     }

@@ -7,11 +7,12 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
+use sage_common::codes;
+use sage_common::config;
 use sage_common::error::{CollectError, Invalid};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Host;
 
-use crate::config::types::refusal;
 use crate::connection::place;
 use crate::network::Network;
 use crate::reason::Reason;
@@ -67,7 +68,7 @@ impl FromStr for Line {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let wrong = |hint: &str| Invalid::new(format!("{text:?} is no target")).hint(hint);
+        let wrong = |hint: &str| Invalid::new(format!("{text:?} is no target")).hint(hint).code(codes::ADDRESS);
         let line = |who, port, tls| Ok(Self { text: text.to_owned(), who, port, tls });
         if text.starts_with('/') {
             return line(Who::Socket(text.to_owned()), None, false);
@@ -100,7 +101,7 @@ impl<'de> Deserialize<'de> for AllowedTargets {
         struct Read(Line);
         impl<'de> Deserialize<'de> for Read {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map(Self).map_err(refusal)
+                String::deserialize(deserializer)?.parse().map(Self).map_err(config::refused)
             }
         }
         Vec::<Read>::deserialize(deserializer).map(|lines| Self(lines.into_iter().map(|Read(line)| line).collect()))

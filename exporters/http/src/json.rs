@@ -3,11 +3,10 @@
 use std::fmt;
 
 use sage_common::codes;
+use sage_common::config::refused;
 use sage_common::error::Invalid;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
-
-use crate::config::types::refusal;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
@@ -77,7 +76,7 @@ impl fmt::Debug for Path {
 
 impl<'de> Deserialize<'de> for Path {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::parse(&String::deserialize(deserializer)?).map_err(refusal)
+        Self::parse(&String::deserialize(deserializer)?).map_err(refused)
     }
 }
 

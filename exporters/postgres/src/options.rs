@@ -219,7 +219,8 @@ impl Options {
     fn overlay_data_source(&mut self, var: &impl Fn(&'static str) -> Option<String>) -> Result<(), Invalid> {
         let read = |name: &'static str, file: &'static str| -> Result<Option<String>, Invalid> {
             let Some(path) = var(file) else { return Ok(var(name)) };
-            let text = std::fs::read_to_string(&path).map_err(|e| Invalid::new(format!("{file}: {path}: {e}")).code(codes::of_file(&e)))?;
+            let text =
+                std::fs::read_to_string(&path).map_err(|e| Invalid::unreadable(format_args!("{file}: {path}"), path.as_ref(), &e))?;
             Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
         };
         let explain = |name: &'static str| move |e: Invalid| e.within(name);
@@ -378,15 +379,7 @@ impl TargetOptions for Options {
     }
 
     fn validate(&self) -> Result<(), Invalid> {
-        if self.host.is_empty() || self.user.is_empty() || self.database.is_empty() || self.port == 0 {
-            return Err(Invalid::new("host, port, user and database must not be empty")
-                .hint("leave a setting out to get its default")
-                .code(codes::RANGE));
-        }
-        // Neither message shows the value: a connection string may hold a password.
-        if self.host.contains(',') {
-            return Err(Invalid::new("host names several servers").hint("name each server as a target of its own").code(codes::ADDRESS));
-        }
+        // The message does not show the value: a connection string may hold a password.
         if self.host.contains(['@', '=']) || self.host.contains("://") {
             return Err(Invalid::new("host is a connection string, not a host")
                 .hint("write host, port, user and database apart")

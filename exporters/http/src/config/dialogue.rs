@@ -1,5 +1,6 @@
 //! What is said over a connection: the steps of `query_response`, shared by the tcp and unix probers, and what comes before.
 
+use sage_common::codes;
 use sage_common::error::Invalid;
 use serde::{Deserialize, Serialize};
 
@@ -132,23 +133,30 @@ impl Script<'_> {
     pub fn validate(&self) -> Result<(), Invalid> {
         if self.handshakes() > 1 {
             return Err(Invalid::new("TLS begins more than once")
+                .code(codes::CONFLICT)
                 .hint("write either `tls: true`, `starttls: PROTOCOL` or one step with `starttls: true`"));
         }
         if self.starttls == Some(StartTls::Mysql) && self.protocol.is_some() {
             return Err(Invalid::new("protocol: what a server of MySQL says of itself comes before TLS, and is read for it")
+                .code(codes::CONFLICT)
                 .hint("write two modules, one with `starttls: mysql` and one with `protocol: mysql`"));
         }
         if self.protocol.is_some() && !self.steps.is_empty() {
             return Err(Invalid::new("protocol and query_response are given; the connection ends when the server is recognised")
+                .code(codes::CONFLICT)
                 .hint("write one of them"));
         }
         let mut names: Vec<&str> = Vec::new();
         for step in self.steps {
             if step.expect.is_some() && step.expect_bytes.is_some() {
-                return Err(Invalid::new("query_response: a step has expect and expect_bytes").hint("write one of them"));
+                return Err(Invalid::new("query_response: a step has expect and expect_bytes")
+                    .hint("write one of them")
+                    .code(codes::CONFLICT));
             }
             if !step.labels.is_empty() && step.expect.is_none() {
-                return Err(Invalid::new("query_response: labels are made from what `expect` matches").hint("write `expect:` to that step"));
+                return Err(Invalid::new("query_response: labels are made from what `expect` matches")
+                    .hint("write `expect:` to that step")
+                    .code(codes::INCOMPLETE));
             }
             for Label { name, .. } in &step.labels {
                 let mut letters = name.chars();
@@ -157,16 +165,19 @@ impl Script<'_> {
                     && !name.starts_with("__");
                 if !legal || TAKEN.contains(&name.as_str()) {
                     return Err(Invalid::new(format!("labels: {name:?} cannot be the name of a label of probe_expect_info"))
-                        .hint("a name is letters, digits and underscores, and neither `job` nor `instance`"));
+                        .hint("a name is letters, digits and underscores, and neither `job` nor `instance`")
+                        .code(codes::FORM));
                 }
                 if names.contains(&name.as_str()) {
-                    return Err(Invalid::new(format!("labels: {name} is given twice")).hint("give each label once in a module"));
+                    return Err(Invalid::new(format!("labels: {name} is given twice"))
+                        .hint("give each label once in a module")
+                        .code(codes::TWICE));
                 }
                 names.push(name);
             }
         }
         if names.len() > MAX_LABELS {
-            return Err(Invalid::new(format!("labels: {} are more than {MAX_LABELS}", names.len())).hint("remove some"));
+            return Err(Invalid::new(format!("labels: {} are more than {MAX_LABELS}", names.len())).hint("remove some").code(codes::RANGE));
         }
         Ok(())
     }

@@ -4,14 +4,14 @@ use std::net::IpAddr;
 use std::str::FromStr as _;
 
 use hickory_proto::rr::{DNSClass, Name, RecordType};
-use sage_common::config::one_line;
-use sage_common::config::unknown;
+use sage_common::codes;
+use sage_common::config::{refused, unknown_value};
 use sage_common::error::Invalid;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Section;
 use super::tls::TlsConfig;
-use super::types::{IpProtocol, Pattern};
+use super::types::{IpProtocol, Pattern, address};
 
 /// How the dns prober asks, and which answers it takes.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -45,7 +45,7 @@ pub struct DnsConfig {
     /// Whether the other family will do.
     pub ip_protocol_fallback: bool,
     /// Address of this machine to ask from.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "address")]
     pub source_ip_address: Option<IpAddr>,
 }
 
@@ -78,23 +78,30 @@ pub enum Transport {
 macro_rules! text {
     ($(#[$doc:meta])* $name:ident($inner:ty), $read:expr, $show:expr) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, Deserialize, Serialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[derive(Clone, Debug)]
         pub struct $name(pub $inner);
 
-        impl TryFrom<String> for $name {
-            type Error = String;
-
-            fn try_from(text: String) -> Result<Self, String> {
+        impl $name {
+            fn read(text: &str) -> Result<Self, Invalid> {
                 let read: fn(&str) -> Result<$inner, Invalid> = $read;
-                read(&text).map(Self).map_err(|refusal| one_line(&refusal))
+                read(text).map(Self)
+            }
+
+            fn text(&self) -> String {
+                let show: fn(&$inner) -> String = $show;
+                show(&self.0)
             }
         }
 
-        impl From<$name> for String {
-            fn from(value: $name) -> Self {
-                let show: fn(&$inner) -> Self = $show;
-                show(&value.0)
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Self::read(&String::deserialize(deserializer)?).map_err(refused)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.text())
             }
         }
     };
@@ -104,9 +111,8 @@ text!(
     /// A domain name; always a full one.
     QueryName(Name),
     |text| {
-        let mut name = Name::from_ascii(text)
-            .or_else(|_| Name::from_utf8(text))
-            .map_err(|e| Invalid::new(format!("{text:?} is not a domain name: {e}")).hint("write `query_name: www.example.com`"))?;
+        let wrong = |_| Invalid::new(format!("{text:?} is not a domain name")).hint("write `query_name: www.example.com`").code(codes::FORM);
+        let mut name = Name::from_ascii(text).or_else(|_| Name::from_utf8(text)).map_err(wrong)?;
         name.set_fqdn(true);
         Ok(name)
     },
@@ -121,7 +127,7 @@ text!(
         let number = upper.strip_prefix("TYPE").and_then(|n| n.parse::<u16>().ok()).map(RecordType::from);
         let other = OTHER_TYPES.iter().find(|(name, _)| *name == upper).map(|(_, n)| RecordType::from(*n));
         number.or(other).or_else(|| RecordType::from_str(&upper).ok()).ok_or_else(|| {
-            unknown(&format!("query_type: unknown type `{text}`"), &upper, &TYPES).hint("write `query_type: A`, or a number as TYPE257")
+            unknown_value(&format!("query_type: unknown type `{text}`"), &upper, &TYPES).hint("write `query_type: A`, or a number as TYPE257")
         })
     },
     |kind| kind.to_string()
@@ -132,7 +138,7 @@ text!(
     QueryClass(DNSClass),
     |text| {
         let upper = text.to_ascii_uppercase();
-        DNSClass::from_str(&upper).map_err(|_| unknown(&format!("query_class: unknown class `{text}`"), &upper, &CLASSES))
+        DNSClass::from_str(&upper).map_err(|_| unknown_value(&format!("query_class: unknown class `{text}`"), &upper, &CLASSES))
     },
     |class| class.to_string()
 );
@@ -144,7 +150,7 @@ text!(
         let upper = text.to_ascii_uppercase();
         let names: Vec<_> = RCODES.iter().map(|(name, _)| *name).collect();
         let found = RCODES.iter().find(|(name, _)| *name == upper).map(|(_, code)| *code);
-        found.ok_or_else(|| unknown(&format!("valid_rcodes: unknown code `{text}`"), &upper, &names))
+        found.ok_or_else(|| unknown_value(&format!("valid_rcodes: unknown code `{text}`"), &upper, &names))
     },
     |code| rcode_name(*code)
 );
@@ -224,10 +230,12 @@ impl Default for DnsConfig {
 impl Section for DnsConfig {
     fn validate(&self) -> Result<(), Invalid> {
         if self.query_name.is_none() {
-            return Err(Invalid::new("dns: there is no query_name").hint("write `query_name: example.com`, the name to ask for"));
+            return Err(Invalid::new("dns: there is no query_name")
+                .hint("write `query_name: example.com`, the name to ask for")
+                .code(codes::INCOMPLETE));
         }
         if self.dns_over_tls && self.transport_protocol != Transport::Tcp {
-            return Err(Invalid::new("dns_over_tls needs a connection").hint("write `transport_protocol: tcp`"));
+            return Err(Invalid::new("dns_over_tls needs a connection").hint("write `transport_protocol: tcp`").code(codes::INCOMPLETE));
         }
         self.tls_config.validate()
     }
@@ -305,17 +313,17 @@ mod tests {
 
     #[test]
     fn names_types_classes_and_codes() {
-        let kind = |text: &str| QueryType::try_from(text.to_owned()).map(|t| u16::from(t.0));
+        let kind = |text: &str| QueryType::read(text).map(|t| u16::from(t.0));
         for (text, number) in
             [("A", 1), ("mx", 15), ("ANY", 255), ("TYPE257", 257), ("DNSKEY", 48), ("DS", 43), ("DNAME", 39), ("AXFR", 252)]
         {
             assert_eq!(kind(text), Ok(number), "{text}");
         }
-        assert!(kind("AAA").unwrap_err().contains("unknown type `AAA`"));
-        let name = QueryName::try_from("_sip._tcp.Example.com".to_owned()).unwrap();
-        assert_eq!(String::from(name), "_sip._tcp.Example.com.");
-        assert!(QueryName::try_from("a..b".to_owned()).is_err());
-        assert_eq!(Rcode::try_from("nxdomain".to_owned()).unwrap().0, 3);
+        assert!(kind("AAA").unwrap_err().message.contains("unknown type `AAA`"));
+        let name = QueryName::read("_sip._tcp.Example.com").unwrap();
+        assert_eq!(name.text(), "_sip._tcp.Example.com.");
+        assert!(QueryName::read("a..b").is_err());
+        assert_eq!(Rcode::read("nxdomain").unwrap().0, 3);
         assert_eq!((rcode_name(0), rcode_name(4), rcode_name(3000)), ("NOERROR".to_owned(), "NOTIMP".to_owned(), "RCODE3000".to_owned()));
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use hyper::header::{HeaderName, HeaderValue};
+use sage_common::codes;
 use sage_common::error::Invalid;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -54,21 +55,24 @@ const MAX_SERVICE: usize = 1024;
 impl Section for GrpcConfig {
     fn validate(&self) -> Result<(), Invalid> {
         if self.service.len() > MAX_SERVICE {
-            return Err(Invalid::new("service: this is no name of a service").hint("write `service: package.Service`"));
+            return Err(Invalid::new("service: this is no name of a service").hint("write `service: package.Service`").code(codes::RANGE));
         }
         for (name, values) in &self.metadata {
             if name.eq_ignore_ascii_case("authorization") {
-                return Err(Invalid::new("metadata: a secret does not stand in this file").hint("ask a health service that needs no token"));
+                return Err(Invalid::new("metadata: a secret does not stand in this file")
+                    .hint("ask a health service that needs no token")
+                    .code(codes::SECRET_IN_FILE));
             }
             let reserved = ["grpc-", "content-type", "te", ":"].iter().any(|start| name.starts_with(start));
             if reserved || name.ends_with("-bin") || HeaderName::from_bytes(name.as_bytes()).is_err() {
                 return Err(Invalid::new(format!("metadata: {name:?} cannot be sent"))
-                    .hint("a name is letters, digits and hyphens, and none that gRPC itself sends"));
+                    .hint("a name is letters, digits and hyphens, and none that gRPC itself sends")
+                    .code(codes::FORM));
             }
             if values.iter().any(|value| HeaderValue::from_str(value).is_err()) {
-                return Err(
-                    Invalid::new(format!("metadata: a value of {name} cannot be sent")).hint("a value is one line of printable characters")
-                );
+                return Err(Invalid::new(format!("metadata: a value of {name} cannot be sent"))
+                    .hint("a value is one line of printable characters")
+                    .code(codes::FORM));
             }
         }
         self.tls_config.validate()

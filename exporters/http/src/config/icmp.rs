@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 
+use sage_common::codes;
 use sage_common::error::Invalid;
 use sage_common::os::icmp::{MAX_PAYLOAD, Options};
 use serde::{Deserialize, Serialize};
 
 use super::Section;
-use super::types::IpProtocol;
+use super::types::{IpProtocol, address};
 
 /// How the icmp prober asks.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -18,7 +19,7 @@ pub struct IcmpConfig {
     /// Whether the other family will do.
     pub ip_protocol_fallback: bool,
     /// Address of this machine to send from.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "address")]
     pub source_ip_address: Option<IpAddr>,
     /// Bytes of payload; 0 means 56, as of ping(8).
     pub payload_size: usize,
@@ -63,11 +64,13 @@ impl IcmpConfig {
 impl Section for IcmpConfig {
     fn validate(&self) -> Result<(), Invalid> {
         if self.ttl > u16::from(u8::MAX) {
-            return Err(Invalid::new(format!("ttl: {} is no time to live", self.ttl)).hint("write 1 to 255, or 0 for that of the system"));
+            return Err(Invalid::new(format!("ttl: {} is no time to live", self.ttl))
+                .hint("write 1 to 255, or 0 for that of the system")
+                .code(codes::RANGE));
         }
         if self.payload_size > MAX_PAYLOAD {
             let text = format!("payload_size: {} bytes do not fit into a packet", self.payload_size);
-            return Err(Invalid::new(text).hint(format!("write at most {MAX_PAYLOAD}")));
+            return Err(Invalid::new(text).hint(format!("write at most {MAX_PAYLOAD}")).code(codes::RANGE));
         }
         Ok(())
     }

@@ -137,8 +137,12 @@ impl ModuleConfig {
         const LINES: &str =
             "write `allowed_targets: [www.example.com, .example.org, 10.0.0.0/8]` beside `prober:`, with those who may see it";
         match (&self.allowed_targets, self.credentials()) {
-            (None, Some(key)) => Err(Invalid::new(format!("{key} would be shown to whatever target a request names")).hint(LINES)),
-            (Some(list), _) if list.is_empty() => Err(Invalid::new("allowed_targets: nobody is allowed").hint(LINES)),
+            (None, Some(key)) => {
+                Err(Invalid::new(format!("{key} would be shown to whatever target a request names")).hint(LINES).code(codes::INSECURE))
+            }
+            (Some(list), _) if list.is_empty() => {
+                Err(Invalid::new("allowed_targets: nobody is allowed").hint(LINES).code(codes::INCOMPLETE))
+            }
             _ => Ok(()),
         }
     }

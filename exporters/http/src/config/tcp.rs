@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Section;
 use super::dialogue::{Protocol, Script, StartTls, Step};
 use super::tls::TlsConfig;
-use super::types::{Addresses, IpProtocol};
+use super::types::{Addresses, IpProtocol, address};
 
 /// How the tcp prober asks.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -21,7 +21,7 @@ pub struct TcpConfig {
     /// Which addresses of a name are probed.
     pub addresses: Addresses,
     /// Address of this machine to connect from.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "address")]
     pub source_ip_address: Option<IpAddr>,
     /// What is expected and sent, in turn.
     pub query_response: Vec<Step>,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::{ClientConfig, SupportedProtocolVersion};
+use sage_common::codes;
 use sage_common::error::{CollectError, Invalid};
 use sage_common::net::tls::{self, Handshake, Shown, TlsOptions, Verify};
 use serde::{Deserialize, Serialize};
@@ -66,13 +67,17 @@ impl TlsConfig {
     /// What is wrong and what to write instead.
     pub fn validate(&self) -> Result<(), Invalid> {
         if self.cert_file.is_some() != self.key_file.is_some() {
-            return Err(Invalid::new("tls_config: a client certificate needs both files").hint("write cert_file and key_file"));
+            return Err(Invalid::new("tls_config: a client certificate needs both files")
+                .hint("write cert_file and key_file")
+                .code(codes::INCOMPLETE));
         }
         if self.versions().is_empty() {
+            let broken = self.max_version.is_some_and(|newest| newest < TlsVersion::Tls12);
             return Err(Invalid::new(
                 "tls_config: no version is left between min_version and max_version; only TLS 1.2 and 1.3 are spoken",
             )
-            .hint("write `min_version: TLS12`, and no max_version"));
+            .hint("write `min_version: TLS12`, and no max_version")
+            .code(if broken { codes::INSECURE } else { codes::CONFLICT }));
         }
         Ok(())
     }

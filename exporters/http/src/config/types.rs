@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::IpAddr;
 
 use regex::bytes::{Regex, RegexBuilder};
 use sage_common::codes;
-use sage_common::config::one_line;
+use sage_common::config::refused;
 use sage_common::error::Invalid;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
@@ -24,7 +25,7 @@ impl<'de> Deserialize<'de> for Pattern {
             // The library shows the expression on several lines; its last one tells what is wrong.
             let error = error.to_string();
             let last = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            refusal(
+            refused(
                 Invalid::new(format!("{text:?} is not a regular expression: {last}"))
                     .hint("write it in RE2 syntax, in single quotes so that YAML leaves backslashes alone")
                     .code(codes::PATTERN),
@@ -82,7 +83,7 @@ impl<'de> Deserialize<'de> for Size {
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Size, E> {
                 Size::parse(text).ok_or_else(|| {
-                    refusal(Invalid::new(format!("{text:?} is not a size")).hint("write it as 512KB or 10MB").code(codes::WRONG_KIND))
+                    refused(Invalid::new(format!("{text:?} is not a size")).hint("write it as 512KB or 10MB").code(codes::WRONG_KIND))
                 })
             }
         }
@@ -120,9 +121,18 @@ pub enum Addresses {
     All,
 }
 
-/// A refusal as an error of serde; loading shows its hint as a hint.
-pub fn refusal<E: de::Error>(refusal: Invalid) -> E {
-    E::custom(one_line(&refusal))
+/// Reads an address of this machine.
+///
+/// # Errors
+/// It is none.
+pub fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IpAddr>, D::Error> {
+    let read = |text: String| {
+        text.parse().map_err(|_| {
+            let wrong = Invalid::new(format!("{text:?} is not an address"));
+            refused(wrong.hint("write an IPv4 or IPv6 address of this machine, without a port: ip -brief address").code(codes::ADDRESS))
+        })
+    };
+    Option::<String>::deserialize(deserializer)?.map(read).transpose()
 }
 
 /// For `print-config`: how much there is, since a body or a line that is sent may hold a password.

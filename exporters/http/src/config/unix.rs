@@ -1,5 +1,6 @@
 //! Settings of the unix prober: those of a dialogue, over a Unix socket.
 
+use sage_common::codes;
 use sage_common::error::Invalid;
 use serde::{Deserialize, Serialize};
 
@@ -33,12 +34,14 @@ impl Section for UnixConfig {
     fn validate(&self) -> Result<(), Invalid> {
         self.script().validate()?;
         if self.protocol.is_some_and(|protocol| protocol.name().is_none()) {
-            return Err(
-                Invalid::new("protocol: a Unix socket has no port that tells what is spoken there").hint("name it: `protocol: postgresql`")
-            );
+            return Err(Invalid::new("protocol: a Unix socket has no port that tells what is spoken there")
+                .hint("name it: `protocol: postgresql`")
+                .code(codes::CONFLICT));
         }
         if self.script().needs_tls() && self.tls_config.server_name.is_none() && !self.tls_config.insecure_skip_verify {
-            return Err(Invalid::new("tls_config: a socket has no name that a certificate could have").hint("write `server_name: NAME`"));
+            return Err(Invalid::new("tls_config: a socket has no name that a certificate could have")
+                .hint("write `server_name: NAME`")
+                .code(codes::INCOMPLETE));
         }
         self.tls_config.validate()
     }

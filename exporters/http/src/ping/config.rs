@@ -13,7 +13,7 @@ use sage_common::os::icmp::{MAX_PAYLOAD, Options};
 use serde::{Deserialize, Serialize};
 
 use crate::config::icmp::USUAL_PAYLOAD;
-use crate::config::types::IpProtocol;
+use crate::config::types::{IpProtocol, address};
 use crate::probes::icmp::host;
 
 /// Most targets of all groups: each has some thirty series.
@@ -111,7 +111,7 @@ pub struct GroupConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<u8>,
     /// Address of this machine to send from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "address")]
     pub source_ip_address: Option<IpAddr>,
     /// Address family that is taken where a name has both.
     #[serde(default = "ip4")]
@@ -173,32 +173,42 @@ impl GroupConfig {
     }
 
     fn validate(&self) -> Result<(), Invalid> {
-        let refuse = |text: String, hint: &str| Err(Invalid::new(text).hint(hint));
+        let refuse = |code, text: String, hint: &str| Err(Invalid::new(text).hint(hint).code(code));
         if !(1..=100).contains(&self.count) {
-            return refuse(format!("count: {} pings are no burst", self.count), "write 1 to 100");
+            return refuse(codes::RANGE, format!("count: {} pings are no burst", self.count), "write 1 to 100");
         }
         if self.interval.0 < Duration::from_millis(100) || self.spacing.0 < Duration::from_millis(10) {
-            return refuse("pings follow each other too closely".into(), "write an interval of 100ms and a spacing of 10ms, or more");
+            return refuse(
+                codes::RANGE,
+                "pings follow each other too closely".into(),
+                "write an interval of 100ms and a spacing of 10ms, or more",
+            );
         }
         if self.spacing.0 * (self.count - 1) >= self.interval.0 && self.count > 1 {
             return refuse(
+                codes::CONFLICT,
                 format!("a burst of {} pings, one each {}, is longer than the interval of {}", self.count, self.spacing, self.interval),
                 "lower count or spacing, or raise the interval",
             );
         }
         if self.timeout.0 < Duration::from_millis(10) || self.timeout.0 > Duration::from_secs(30) {
-            return refuse(format!("timeout: {} cannot be waited for", self.timeout), "write 10ms to 30s");
+            return refuse(codes::RANGE, format!("timeout: {} cannot be waited for", self.timeout), "write 10ms to 30s");
         }
         if !(MIN_PAYLOAD..=MAX_PAYLOAD).contains(&self.payload_size) {
             let text = format!("payload_size: {} bytes", self.payload_size);
-            return refuse(text, "write 16 to 65507: key and number of the ping take 16");
+            return refuse(codes::RANGE, text, "write 16 to 65507: key and number of the ping take 16");
         }
         for target in &self.targets {
             if host(&target.host).is_none() {
-                return refuse(format!("{:?} is not a host", target.host), "write a name or an address, without port or scheme");
+                return refuse(
+                    codes::ADDRESS,
+                    format!("{:?} is not a host", target.host),
+                    "write a name or an address, without port or scheme",
+                );
             }
             if self.method == Method::Tcp && target.port.or(self.port).is_none() {
                 return refuse(
+                    codes::INCOMPLETE,
                     format!("{}: a ping by TCP needs a port", target.name()),
                     "write `port: 443`, in the group or for the target",
                 );
@@ -221,10 +231,10 @@ impl PingConfig {
     /// What is wrong and what to write instead.
     pub fn validate(&self) -> Result<(), Invalid> {
         if !(1..=1000).contains(&self.window) {
-            return Err(Invalid::new(format!("window: {} pings", self.window)).hint("write 1 to 1000"));
+            return Err(Invalid::new(format!("window: {} pings", self.window)).hint("write 1 to 1000").code(codes::RANGE));
         }
         if self.resolve_interval.0 < Duration::from_secs(1) {
-            return Err(Invalid::new("resolve_interval must be at least 1s").hint("write `resolve_interval: 60s`"));
+            return Err(Invalid::new("resolve_interval must be at least 1s").hint("write `resolve_interval: 60s`").code(codes::RANGE));
         }
         let (mut names, mut rate) = (BTreeSet::new(), 0.0);
         for (group, number) in self.groups.iter().zip(1..) {
@@ -240,7 +250,7 @@ impl PingConfig {
         if names.len() > MAX_TARGETS || rate > MAX_RATE {
             let text = format!("{} targets with {rate:.0} pings a second are too many for one exporter", names.len());
             let hint = format!("at most {MAX_TARGETS} targets and {MAX_RATE} pings a second: raise the interval, or run two exporters");
-            return Err(Invalid::new(text).hint(hint));
+            return Err(Invalid::new(text).hint(hint).code(codes::RANGE));
         }
         let labels = self.label_names();
         let taken = |name: &str| {
@@ -248,10 +258,13 @@ impl PingConfig {
         };
         if let Some(bad) = labels.iter().find(|name| !legal_name(name) || taken(name)) {
             return Err(Invalid::new(format!("labels: {bad:?} cannot be a label here"))
-                .hint("letters, digits and underscores; not target, ip, ip_version, direction, method, job or instance"));
+                .hint("letters, digits and underscores; not target, ip, ip_version, direction, method, job or instance")
+                .code(codes::FORM));
         }
         if labels.len() > MAX_LABELS {
-            return Err(Invalid::new(format!("labels: {} different names", labels.len())).hint(format!("at most {MAX_LABELS} in all")));
+            return Err(Invalid::new(format!("labels: {} different names", labels.len()))
+                .hint(format!("at most {MAX_LABELS} in all"))
+                .code(codes::RANGE));
         }
         Ok(())
     }

@@ -28,6 +28,7 @@ use std::fmt;
 use futures_util::FutureExt as _;
 use sage_common::app::BoxFuture;
 use sage_common::codes;
+use sage_common::config::{refused, unknown_value};
 use sage_common::deadline::Deadline;
 use sage_common::error::Invalid;
 use sage_common::prober::Outcome;
@@ -36,7 +37,6 @@ use sage_common::sink::Sink;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::config::ModuleConfig;
-use crate::config::types::refusal;
 
 /// A prober: its name in the file, which targets it takes, and how it asks them.
 struct Entry {
@@ -121,15 +121,15 @@ impl<'de> Deserialize<'de> for Kind {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
         Self::find(&name).ok_or_else(|| {
-            let refused = if NOT_HERE.contains(&name.as_str()) {
+            let wrong = if NOT_HERE.contains(&name.as_str()) {
                 Invalid::new(format!("`prober: {name}` is not supported by this version"))
                     .hint("remove the module, or keep it in a file of its own for blackbox_exporter")
                     .code(codes::NOT_HERE)
             } else {
                 let known: Vec<_> = PROBERS.iter().map(|entry| entry.name).collect();
-                sage_common::config::unknown(&format!("unknown prober `{name}`"), &name, &known).code(codes::UNKNOWN_VALUE)
+                unknown_value(&format!("unknown prober `{name}`"), &name, &known)
             };
-            refusal(refused)
+            refused(wrong)
         })
     }
 }

@@ -75,14 +75,7 @@ struct Rules {
 
 fn tls(flags: &Flags) -> Result<Option<Arc<ServerConfig>>, Invalid> {
     let (Some(cert), Some(key)) = (&flags.cert_file, &flags.key_file) else { return Ok(None) };
-    let read = |path: &PathBuf| {
-        let refused = |e| {
-            Invalid::new(format!("{}: {e}", path.display()))
-                .hint(format!("the service user must be able to read it: ls -l {}", path.display()))
-                .code(codes::of_file(&e))
-        };
-        std::fs::read(path).map_err(refused)
-    };
+    let read = |path: &PathBuf| std::fs::read(path).map_err(|e| Invalid::unreadable(path.display(), path, &e));
     if os::files::open_to_all(key) {
         let text = format!("--responder.key-file {}: every user of this machine can read or change the key", key.display());
         return Err(Invalid::new(text).hint(format!("chmod 640 {}", key.display())).code(codes::SECRET_OPEN));
@@ -121,9 +114,7 @@ impl Flags {
     pub async fn run(self) -> Result<(), Failure> {
         let token = self.token_file.clone().map(Secret::File);
         if let Some(token) = &token {
-            let read = token
-                .read()
-                .map_err(|e| Invalid { hint: e.hint.clone(), ..Invalid::new(format!("--responder.token-file: {e}")).code(e.code()) })?;
+            let read = token.read().map_err(|e| Invalid::new(format!("--responder.token-file: {e}")).hint(e.advice()).code(e.code()))?;
             if read.len() < SHORTEST_TOKEN {
                 return Err(Invalid::new(format!(
                     "--responder.token-file: a token of fewer than {SHORTEST_TOKEN} characters can be guessed"
@@ -136,7 +127,7 @@ impl Flags {
         let tls = tls(&self)?;
         let rename = |e: Invalid| Invalid { message: e.message.replace("--web.listen-address", "--responder.listen-address"), ..e };
         let listener = bind(&self.listen).await.map_err(rename)?;
-        let at = listener.local_addr().map_err(|e| Invalid::new(format!("--responder.listen-address: {e}")))?;
+        let at = listener.local_addr().map_err(|e| Invalid::new(format!("--responder.listen-address: {e}")).code(codes::LISTEN))?;
         guard(at, &self)?;
         tracing::info!(address = %at, tls = tls.is_some(), token = token.is_some(), "the responder listens");
         let allowance = Allowance::new(self.daily_budget.0, None);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sage_common::codes;
-use sage_common::config::Span;
+use sage_common::config::{Span, refused};
 use sage_common::error::Invalid;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
@@ -16,7 +16,7 @@ use crate::config::http::HttpConfig;
 use crate::config::http::auth::BasicAuth;
 use crate::config::http::proxy::ProxyUrl;
 use crate::config::tls::TlsConfig;
-use crate::config::types::{IpProtocol, Size, refusal};
+use crate::config::types::{IpProtocol, Size, address};
 use crate::ping::config::Direction;
 
 /// Most targets.
@@ -39,7 +39,7 @@ impl<'de> Deserialize<'de> for Address {
         // The text may hold a password; the error does not repeat it.
         Url::parse(&text)
             .map(Self)
-            .map_err(|e| refusal(Invalid::new(format!("this is not a URL: {e}")).hint("write https://HOST/PATH").code(codes::ADDRESS)))
+            .map_err(|_| refused(Invalid::new("this is not a URL").hint("write https://HOST/PATH").code(codes::ADDRESS)))
     }
 }
 
@@ -119,7 +119,7 @@ pub struct TargetConfig {
     #[serde(default)]
     pub skip_resolve_phase_with_proxy: bool,
     /// Address of this machine to connect from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "address")]
     pub source_ip_address: Option<IpAddr>,
 }
 
@@ -141,31 +141,35 @@ const fn yes() -> bool {
 
 impl TargetConfig {
     fn validate(&self) -> Result<(), Invalid> {
-        let refuse = |text: String, hint: &str| Err(Invalid::new(text).hint(hint));
+        let refuse = |code, text: String, hint: &str| Err(Invalid::new(text).hint(hint).code(code));
         if self.download.is_none() && self.upload.is_none() {
-            return refuse("there is nothing to transfer".into(), "write `download: URL`, `upload: URL` or both");
+            return refuse(codes::INCOMPLETE, "there is nothing to transfer".into(), "write `download: URL`, `upload: URL` or both");
         }
         for Address(url) in [&self.download, &self.upload].into_iter().flatten() {
             if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-                return refuse("a transfer is by http or https".into(), "write https://HOST/PATH");
+                return refuse(codes::ADDRESS, "a transfer is by http or https".into(), "write https://HOST/PATH");
             }
             if !url.username().is_empty() || url.password().is_some() {
-                return refuse("a user or password stands in the URL".into(), "put a token into a file and write `bearer_token_file:`");
+                return refuse(
+                    codes::SECRET_IN_FILE,
+                    "a user or password stands in the URL".into(),
+                    "put a token into a file and write `bearer_token_file:`",
+                );
             }
             if self.bearer_token_file.is_some() && url.scheme() == "http" && !is_loopback(url) {
-                return refuse("the token would be sent in the clear".into(), "write https://");
+                return refuse(codes::INSECURE, "the token would be sent in the clear".into(), "write https://");
             }
         }
         let shortest = if self.direction == Direction::NorthSouth { SHORTEST_OUTSIDE } else { SHORTEST_INSIDE };
         if self.interval.0 < shortest {
             let text = format!("interval: {} is too short for {}", self.interval, self.direction);
-            return refuse(text, &format!("write {} or more", Span(shortest)));
+            return refuse(codes::RANGE, text, &format!("write {} or more", Span(shortest)));
         }
         if self.max_bytes.0 < FEWEST {
-            return refuse("max_bytes: so few bytes say nothing about a line".into(), "write 1MB or more");
+            return refuse(codes::RANGE, "max_bytes: so few bytes say nothing about a line".into(), "write 1MB or more");
         }
         if self.max_time.0 < Duration::from_secs(1) || self.max_time.0 > LONGEST {
-            return refuse(format!("max_time: {} is no time for a transfer", self.max_time), "write 1s to 2m");
+            return refuse(codes::RANGE, format!("max_time: {} is no time for a transfer", self.max_time), "write 1s to 2m");
         }
         self.http().validate()
     }
@@ -219,9 +223,9 @@ impl ThroughputConfig {
             }
         }
         if names.len() > MAX_TARGETS {
-            return Err(
-                Invalid::new(format!("{} targets", names.len())).hint(format!("at most {MAX_TARGETS}: they are tested one at a time"))
-            );
+            return Err(Invalid::new(format!("{} targets", names.len()))
+                .hint(format!("at most {MAX_TARGETS}: they are tested one at a time"))
+                .code(codes::RANGE));
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use sage_common::codes;
 use sage_common::config;
 use sage_common::config::tree::{self, Tree, Value};
 use sage_common::desc::{Kind, legal_name};
@@ -81,14 +82,16 @@ pub fn read(text: &str, origin: &str, ours: impl Fn(&str) -> Option<&'static str
     let tree = tree::parse(text, origin)?;
     let pairs = match &tree.value {
         Value::Nothing => &[],
-        _ => tree.pairs().ok_or_else(|| Invalid::new(format!("{}: names of queries are expected here", tree.place(origin))))?,
+        _ => tree
+            .pairs()
+            .ok_or_else(|| Invalid::new(format!("{}: names of queries are expected here", tree.place(origin))).code(codes::WRONG_KIND))?,
     };
     // Who has a metric's name, and which names of queries were there.
     let (mut taken, mut known): (HashMap<String, String>, Vec<&str>) = (HashMap::new(), Vec::new());
     let mut entries = Vec::new();
     for (key, value) in pairs {
         let name = key.text().unwrap_or_default();
-        let refuse = |why: String| Invalid::new(format!("{}: {why}", key.place(origin)));
+        let refuse = |why: String| Invalid::new(format!("{}: {why}", key.place(origin))).code(codes::TWICE);
         let read = || -> Result<Query, Invalid> {
             if known.contains(&name) {
                 return Err(refuse(format!("the query `{name}` stands here a second time")));
@@ -125,9 +128,9 @@ impl Column {
 }
 
 fn query(name: &str, key: &Tree, value: &Tree, origin: &str) -> Result<Query, Invalid> {
-    let at = |tree: &Tree, why: &str| Invalid::new(format!("{}: {why}", tree.place(origin)));
+    let at = |tree: &Tree, code, why: &str| Invalid::new(format!("{}: {why}", tree.place(origin))).code(code);
     if !legal_name(name) || name.starts_with("sage_") || name.starts_with("process_") {
-        return Err(at(key, "a name is letters, digits and underscores, and does not begin with sage_ or process_"));
+        return Err(at(key, codes::FORM, "a name is letters, digits and underscores, and does not begin with sage_ or process_"));
     }
     let mut query = Query {
         name: name.to_owned(),
@@ -139,38 +142,40 @@ fn query(name: &str, key: &Tree, value: &Tree, origin: &str) -> Result<Query, In
         values: Vec::new(),
     };
     let mut columns: &[Tree] = &[];
-    for (key, value) in value.pairs().ok_or_else(|| at(value, "`query` and `metrics` are expected here"))? {
-        let text = || value.text().ok_or_else(|| at(value, "a single value is expected here"));
+    for (key, value) in value.pairs().ok_or_else(|| at(value, codes::WRONG_KIND, "`query` and `metrics` are expected here"))? {
+        let text = || value.text().ok_or_else(|| at(value, codes::WRONG_KIND, "a single value is expected here"));
         match key.text().unwrap_or_default() {
             "query" => without_end(text()?).clone_into(&mut query.sql),
-            "master" => query.master = text()?.parse().map_err(|_| at(value, "true or false is expected here"))?,
+            "master" => query.master = text()?.parse().map_err(|_| at(value, codes::WRONG_KIND, "true or false is expected here"))?,
             "cache_seconds" => {
-                let seconds: u32 = text()?.parse().map_err(|_| at(value, "a whole number of seconds is expected here"))?;
+                let seconds: u32 =
+                    text()?.parse().map_err(|_| at(value, codes::WRONG_KIND, "a whole number of seconds is expected here"))?;
                 query.cache = Duration::from_secs(seconds.into());
             }
             "runonserver" => {
                 let versions = Versions::parse(text()?);
-                query.versions =
-                    Some(versions.ok_or_else(|| at(value, "a range of versions is expected here, such as \">=13.0.0 <16.0.0\""))?);
+                query.versions = Some(
+                    versions.ok_or_else(|| at(value, codes::FORM, "a range of versions is expected here, such as \">=13.0.0 <16.0.0\""))?,
+                );
             }
             "metrics" => match &value.value {
                 Value::List(list) => columns = list,
-                _ => return Err(at(value, "a list of columns is expected here")),
+                _ => return Err(at(value, codes::WRONG_KIND, "a list of columns is expected here")),
             },
             other => return Err(config::unknown(&format!("{}: unknown key `{other}`", key.place(origin)), other, &KEYS)),
         }
     }
     if query.sql.is_empty() {
-        return Err(at(key, "there is no `query`"));
+        return Err(at(key, codes::INCOMPLETE, "there is no `query`"));
     }
     for tree in columns {
         match tree.pairs() {
             Some([(key, value)]) => column(&mut query, key, value, origin)?,
-            _ => return Err(at(tree, "one column with its `usage` is expected here")),
+            _ => return Err(at(tree, codes::WRONG_KIND, "one column with its `usage` is expected here")),
         }
     }
     if query.values.is_empty() {
-        return Err(at(key, "no column has a value: give one the usage GAUGE or COUNTER"));
+        return Err(at(key, codes::INCOMPLETE, "no column has a value: give one the usage GAUGE or COUNTER"));
     }
     Ok(query)
 }
@@ -188,10 +193,10 @@ fn without_end(sql: &str) -> &str {
 }
 
 fn column(query: &mut Query, key: &Tree, value: &Tree, origin: &str) -> Result<(), Invalid> {
-    let at = |tree: &Tree, why: &str| Invalid::new(format!("{}: {why}", tree.place(origin)));
+    let at = |tree: &Tree, code, why: &str| Invalid::new(format!("{}: {why}", tree.place(origin))).code(code);
     let name = key.text().unwrap_or_default().to_owned();
     let (mut usage, mut help, mut words) = (None, "", None);
-    for (key, value) in value.pairs().ok_or_else(|| at(value, "`usage` and `description` are expected here"))? {
+    for (key, value) in value.pairs().ok_or_else(|| at(value, codes::WRONG_KIND, "`usage` and `description` are expected here"))? {
         match key.text().unwrap_or_default() {
             "usage" => usage = Some(value),
             "description" => help = value.text().unwrap_or_default(),
@@ -199,13 +204,13 @@ fn column(query: &mut Query, key: &Tree, value: &Tree, origin: &str) -> Result<(
             other => return Err(config::unknown(&format!("{}: unknown key `{other}`", key.place(origin)), other, &COLUMN_KEYS)),
         }
     }
-    let tree = usage.ok_or_else(|| at(key, "the column has no `usage`"))?;
+    let tree = usage.ok_or_else(|| at(key, codes::INCOMPLETE, "the column has no `usage`"))?;
     let usage = tree.text().unwrap_or_default().to_ascii_uppercase();
     let (kind, how, suffix) = match usage.as_str() {
         "DISCARD" => return Ok(()),
         "LABEL" => {
             if !legal_name(&name) || name.starts_with("__") || name == "le" || query.labels.contains(&name) {
-                return Err(at(key, "this is no name of a label, or stands here twice"));
+                return Err(at(key, codes::FORM, "this is no name of a label, or stands here twice"));
             }
             query.labels.push(name);
             return Ok(());
@@ -214,19 +219,22 @@ fn column(query: &mut Query, key: &Tree, value: &Tree, origin: &str) -> Result<(
         "GAUGE" => (Kind::Gauge, How::Number, ""),
         "MAPPEDMETRIC" => {
             let mut map = BTreeMap::new();
-            for (word, number) in words.ok_or_else(|| at(key, "the column has no `metric_mapping`"))? {
-                let number = number.text().and_then(|text| text.parse().ok()).ok_or_else(|| at(number, "a number is expected here"))?;
+            for (word, number) in words.ok_or_else(|| at(key, codes::INCOMPLETE, "the column has no `metric_mapping`"))? {
+                let number = number
+                    .text()
+                    .and_then(|text| text.parse().ok())
+                    .ok_or_else(|| at(number, codes::WRONG_KIND, "a number is expected here"))?;
                 map.insert(word.text().unwrap_or_default().to_owned(), number);
             }
             (Kind::Gauge, How::Mapped(map), "")
         }
         "DURATION" => (Kind::Gauge, How::Duration, "_milliseconds"),
         "HISTOGRAM" => (Kind::Histogram, How::Histogram, ""),
-        other => return Err(config::unknown(&format!("{}: unknown usage `{other}`", tree.place(origin)), other, &USAGES)),
+        other => return Err(config::unknown_value(&format!("{}: unknown usage `{other}`", tree.place(origin)), other, &USAGES)),
     };
     let family = format!("{}_{name}{suffix}", query.name);
     if !legal_name(&family) || query.values.iter().any(|column| column.family == family) {
-        return Err(at(key, &format!("{family:?} is no name of a metric, or stands here twice")));
+        return Err(at(key, codes::FORM, &format!("{family:?} is no name of a metric, or stands here twice")));
     }
     let help = if help.is_empty() { format!("Column {name} of the custom query {}.", query.name) } else { help.to_owned() };
     query.values.push(Column { name, family, help, kind, how });

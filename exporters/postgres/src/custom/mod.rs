@@ -63,16 +63,17 @@ impl Queries {
     /// A file that others can write or that is no file of queries. An entry that cannot be used is logged.
     pub fn load(path: &Path, everywhere: bool) -> Result<Self, Invalid> {
         let shown = path.display();
-        let unreadable = |why: String| Invalid::new(format!("{shown}: {why}")).hint(format!("ls -l {shown}"));
-        if std::fs::metadata(path).map_err(|e| unreadable(e.to_string()))?.len() > MAX_BYTES {
-            return Err(unreadable(format!("a file of queries has at most {MAX_BYTES} bytes")));
+        let unreadable = |code, why: String| Invalid::new(format!("{shown}: {why}")).hint(format!("ls -l {shown}")).code(code);
+        let missing = |e: std::io::Error| unreadable(codes::of_file(&e), e.to_string());
+        if std::fs::metadata(path).map_err(missing)?.len() > MAX_BYTES {
+            return Err(unreadable(codes::RANGE, format!("a file of queries has at most {MAX_BYTES} bytes")));
         }
         if let Some(why) = files::changed_by_others(path) {
             return Err(Invalid::new(format!("{shown}: {why}; its queries would run with the rights of the monitoring role"))
                 .hint(format!("chown root {shown}; chmod go-w {shown}"))
                 .code(codes::SECRET_OPEN));
         }
-        let text = std::fs::read_to_string(path).map_err(|e| unreadable(e.to_string()))?;
+        let text = std::fs::read_to_string(path).map_err(missing)?;
         let entries = file::read(&text, &shown.to_string(), owner)?;
         for entry in &entries {
             if let Entry::Bad(query, error) = entry {

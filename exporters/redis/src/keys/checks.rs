@@ -4,12 +4,13 @@
 use std::fmt::Write as _;
 
 use sage_common::codes;
+use sage_common::config::refused;
 use sage_common::error::Invalid;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// A key, or a pattern for SCAN, in a database.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(into = "String")]
 pub struct Named {
     /// Number of the database.
     pub db: u32,
@@ -163,14 +164,18 @@ impl Named {
     }
 }
 
+impl<'de> Deserialize<'de> for Named {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::try_from(String::deserialize(deserializer)?).map_err(refused)
+    }
+}
+
 impl TryFrom<String> for Named {
     type Error = Invalid;
 
     fn try_from(text: String) -> Result<Self, Invalid> {
         let wrong = |what: &str| {
-            Invalid::new(format!("{text:?}: {what}"))
-                .hint("write db3=user_count, and %3D for an equals sign in a name")
-                .code(codes::ADDRESS)
+            Invalid::new(format!("{text:?}: {what}")).hint("write db3=user_count, and %3D for an equals sign in a name").code(codes::FORM)
         };
         let (db, key) = match text.trim().split_once('=') {
             Some((db, key)) => (db.trim(), key.trim()),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use hyper::header::HeaderValue;
+use sage_common::codes;
 use sage_common::error::Invalid;
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +53,8 @@ impl BasicAuth {
     /// What to write instead.
     pub fn validate(&self, key: &str) -> Result<(), Invalid> {
         if self.username.is_some() == self.username_file.is_some() {
-            return refuse(format!("{key}: there must be one user"), "write `username: NAME` or `username_file: /path/to/file`");
+            let code = if self.username.is_some() { codes::CONFLICT } else { codes::INCOMPLETE };
+            return refuse(code, format!("{key}: there must be one user"), "write `username: NAME` or `username_file: /path/to/file`");
         }
         Ok(())
     }
@@ -77,7 +79,11 @@ pub fn credentials(http: &HttpConfig) -> Option<String> {
 pub fn validate(http: &HttpConfig) -> Result<(), Invalid> {
     let given = [http.basic_auth.is_some(), http.authorization.is_some(), http.bearer_token_file.is_some(), http.oauth2.is_some()];
     if given.into_iter().filter(|g| *g).count() > 1 {
-        return refuse("more than one credential is given", "write one of basic_auth, authorization, bearer_token_file and oauth2");
+        return refuse(
+            codes::CONFLICT,
+            "more than one credential is given",
+            "write one of basic_auth, authorization, bearer_token_file and oauth2",
+        );
     }
     if let Some(basic) = &http.basic_auth {
         basic.validate("basic_auth")?;
@@ -90,10 +96,11 @@ pub fn validate(http: &HttpConfig) -> Result<(), Invalid> {
     }
     let Some(other) = &http.authorization else { return Ok(()) };
     if other.credentials_file.is_none() {
-        return refuse("authorization: there is no credential", "write `credentials_file: /path/to/file`");
+        return refuse(codes::INCOMPLETE, "authorization: there is no credential", "write `credentials_file: /path/to/file`");
     }
     if other.r#type.eq_ignore_ascii_case("basic") || HeaderValue::from_str(&other.r#type).is_err() {
         return refuse(
+            codes::FORM,
             format!("authorization: type {:?} cannot be used", other.r#type),
             "write `type: Bearer`, or `basic_auth:` for user and password",
         );

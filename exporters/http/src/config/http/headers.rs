@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use sage_common::codes;
 use sage_common::error::Invalid;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -47,7 +48,11 @@ pub fn validate(http: &HttpConfig) -> Result<(), Invalid> {
     }
     for (name, header) in &http.http_headers {
         if header.values.is_empty() && header.files.is_empty() {
-            return refuse(format!("http_headers: {name} has no value"), "write `values: [...]` or `files: [/path/to/file]`");
+            return refuse(
+                codes::INCOMPLETE,
+                format!("http_headers: {name} has no value"),
+                "write `values: [...]` or `files: [/path/to/file]`",
+            );
         }
         header.values.iter().try_for_each(|value| one("http_headers", name, value))?;
         // What a file holds may be a credential.
@@ -69,16 +74,17 @@ pub fn credentials(http: &HttpConfig) -> Option<String> {
 
 fn one(key: &str, name: &str, value: &str) -> Result<(), Invalid> {
     let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
-        return refuse(format!("{key}: {name:?} is not a header name"), "a name is letters, digits and hyphens");
+        return refuse(codes::FORM, format!("{key}: {name:?} is not a header name"), "a name is letters, digits and hyphens");
     };
     if HeaderValue::from_str(value).is_err() {
-        return refuse(format!("{key}: the value of {name} cannot be sent"), "a value is one line of printable characters");
+        return refuse(codes::FORM, format!("{key}: the value of {name} cannot be sent"), "a value is one line of printable characters");
     }
     if header == CONTENT_LENGTH || header == TRANSFER_ENCODING {
-        return refuse(format!("{key}: {name} is set by the exporter"), "remove it; the length follows the body");
+        return refuse(codes::CONFLICT, format!("{key}: {name} is set by the exporter"), "remove it; the length follows the body");
     }
     if header == AUTHORIZATION {
         return refuse(
+            codes::SECRET_IN_FILE,
             format!("{key}: a secret does not stand in this file"),
             "write `authorization: {credentials_file: /path/to/file}` and put it there",
         );

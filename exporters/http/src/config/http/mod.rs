@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use hyper::Method;
+use sage_common::codes::{self, Code};
 use sage_common::error::Invalid;
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +23,7 @@ use self::oauth2::OAuth2;
 use self::proxy::ProxyUrl;
 use self::steps::{JsonMatch, Step};
 use super::tls::TlsConfig;
-use super::types::{Addresses, IpProtocol, Pattern, Size, length_only};
+use super::types::{Addresses, IpProtocol, Pattern, Size, address, length_only};
 use super::{Section, refused};
 
 /// How the http prober asks, and which answers it takes.
@@ -81,7 +82,7 @@ pub struct HttpConfig {
     /// Which addresses of a name are probed.
     pub addresses: Addresses,
     /// Address of this machine to connect from.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "address")]
     pub source_ip_address: Option<IpAddr>,
     /// Request body.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "length_only")]
@@ -179,8 +180,8 @@ impl Default for HttpConfig {
     }
 }
 
-fn refuse(message: impl Into<String>, hint: &str) -> Result<(), Invalid> {
-    Err(Invalid::new(message).hint(hint))
+fn refuse(code: Code, message: impl Into<String>, hint: &str) -> Result<(), Invalid> {
+    Err(Invalid::new(message).hint(hint).code(code))
 }
 
 impl Section for HttpConfig {
@@ -210,14 +211,14 @@ impl HttpConfig {
 
     fn validate_request(&self) -> Result<(), Invalid> {
         if Method::from_bytes(self.method.as_bytes()).is_err() || self.method == "CONNECT" {
-            return refuse(format!("method: {:?} is not a request method", self.method), "write `method: GET`");
+            return refuse(codes::FORM, format!("method: {:?} is not a request method", self.method), "write `method: GET`");
         }
         headers::validate(self)?;
         if self.body.is_some() && self.body_file.is_some() {
-            return refuse("body and body_file are given", "write one of them");
+            return refuse(codes::CONFLICT, "body and body_file are given", "write one of them");
         }
         if self.enable_http3 == Some(true) {
-            return refuse("enable_http3: HTTP/3 is not supported by this version", "write `enable_http3: false`");
+            return refuse(codes::NOT_HERE, "enable_http3: HTTP/3 is not supported by this version", "write `enable_http3: false`");
         }
         Ok(())
     }

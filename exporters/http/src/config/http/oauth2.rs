@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use sage_common::codes;
+use sage_common::config::refused;
 use sage_common::error::Invalid;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
@@ -12,7 +14,7 @@ use super::proxy::{self, ProxyUrl};
 use super::{HttpConfig, headers, refuse};
 use crate::config::refused;
 use crate::config::tls::TlsConfig;
-use crate::config::types::{Size, refusal};
+use crate::config::types::Size;
 use crate::token::Store;
 
 /// Largest answer of a token endpoint.
@@ -79,13 +81,14 @@ impl std::fmt::Debug for TokenUrl {
 
 impl<'de> Deserialize<'de> for TokenUrl {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let wrong = |what| Invalid::new(format!("`token_url`: {what}")).hint("write `token_url: https://login.example.com/token`");
-        let url = Url::parse(&String::deserialize(deserializer)?).map_err(|_| refusal(wrong("this is not a URL")))?;
+        let wrong =
+            |what, code| Invalid::new(format!("`token_url`: {what}")).hint("write `token_url: https://login.example.com/token`").code(code);
+        let url = Url::parse(&String::deserialize(deserializer)?).map_err(|_| refused(wrong("this is not a URL", codes::ADDRESS)))?;
         if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-            return Err(refusal(wrong("a token is asked for by http or https")));
+            return Err(refused(wrong("a token is asked for by http or https", codes::ADDRESS)));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(refusal(wrong("a secret does not stand in this file")));
+            return Err(refused(wrong("a secret does not stand in this file", codes::SECRET_IN_FILE)));
         }
         Ok(Self(url))
     }
@@ -104,13 +107,18 @@ impl OAuth2 {
     /// What is wrong and what to write instead.
     pub fn validate(&self) -> Result<(), Invalid> {
         if self.client_id.is_empty() {
-            return refuse("oauth2: there is no client", "write `client_id: NAME`");
+            return refuse(codes::INCOMPLETE, "oauth2: there is no client", "write `client_id: NAME`");
         }
         if self.token_url.is_none() {
-            return refuse("oauth2: it is not said where the token is had", "write `token_url: https://login.example.com/token`");
+            return refuse(
+                codes::INCOMPLETE,
+                "oauth2: it is not said where the token is had",
+                "write `token_url: https://login.example.com/token`",
+            );
         }
         if self.grant_type.as_ref().is_some_and(|grant| grant != "client_credentials") {
             return refuse(
+                codes::NOT_HERE,
                 "oauth2: only client credentials are supported by this version",
                 "write `grant_type: client_credentials` and `client_secret_file: /path/to/file`",
             );

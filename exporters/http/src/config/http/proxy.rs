@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use hyper::header::{HeaderName, HeaderValue, PROXY_AUTHORIZATION};
+use sage_common::codes;
+use sage_common::config::refused;
 use sage_common::error::Invalid;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 
 use super::{HttpConfig, refuse};
-use crate::config::types::{Addresses, refusal};
+use crate::config::types::Addresses;
 
 /// The URL of a proxy, without a user.
 #[derive(Clone, PartialEq, Eq)]
@@ -22,7 +24,7 @@ impl ProxyUrl {
     /// What is wrong, without the text itself: it may hold a password.
     pub fn parse(text: &str) -> Result<(Self, Option<(String, String)>), Invalid> {
         let full = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-        let wrong = |what: String| Invalid::new(what).hint("write `proxy_url: http://proxy.example.com:3128`");
+        let wrong = |what: String| Invalid::new(what).hint("write `proxy_url: http://proxy.example.com:3128`").code(codes::ADDRESS);
         let mut url = Url::parse(&full).map_err(|e| wrong(format!("the proxy's address is not a URL ({e})")))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(wrong(format!("a proxy of scheme {} is not supported", url.scheme())));
@@ -54,11 +56,12 @@ impl<'de> Deserialize<'de> for ProxyUrl {
         let text = String::deserialize(deserializer)?;
         match Self::parse(&text) {
             Ok((url, None)) => Ok(url),
-            Ok((_, Some(_))) => Err(refusal(
+            Ok((_, Some(_))) => Err(refused(
                 Invalid::new("`proxy_url`: a secret does not stand in this file")
-                    .hint("write `proxy_basic_auth: {username: NAME, password_file: /path/to/file}` beside it"),
+                    .hint("write `proxy_basic_auth: {username: NAME, password_file: /path/to/file}` beside it")
+                    .code(codes::SECRET_IN_FILE),
             )),
-            Err(invalid) => Err(refusal(invalid)),
+            Err(invalid) => Err(refused(invalid)),
         }
     }
 }
@@ -84,32 +87,44 @@ pub fn names_only<S: Serializer>(headers: &BTreeMap<String, Vec<String>>, serial
 pub fn validate(http: &HttpConfig) -> Result<(), Invalid> {
     if http.proxy_from_environment && (http.proxy_url.is_some() || http.no_proxy.is_some()) {
         return refuse(
+            codes::CONFLICT,
             "proxy_from_environment: the module names a proxy or exceptions too",
             "write either `proxy_from_environment: true`, or proxy_url and no_proxy",
         );
     }
     let given = http.no_proxy.is_some() || !http.proxy_connect_header.is_empty() || http.proxy_basic_auth.is_some();
     if given && http.proxy_url.is_none() && !http.proxy_from_environment {
-        return refuse("there are settings for a proxy, but no proxy", "write `proxy_url: http://proxy.example.com:3128`");
+        return refuse(
+            codes::INCOMPLETE,
+            "there are settings for a proxy, but no proxy",
+            "write `proxy_url: http://proxy.example.com:3128`",
+        );
     }
     if http.skip_resolve_phase_with_proxy && http.addresses != Addresses::First {
         return refuse(
+            codes::CONFLICT,
             "addresses: what the proxy looks up has no addresses here",
             "remove `skip_resolve_phase_with_proxy: true`, or write `addresses: first`",
         );
     }
     for (name, values) in &http.proxy_connect_header {
         let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
-            return refuse(format!("proxy_connect_header: {name:?} is not a header name"), "a name is letters, digits and hyphens");
+            return refuse(
+                codes::FORM,
+                format!("proxy_connect_header: {name:?} is not a header name"),
+                "a name is letters, digits and hyphens",
+            );
         };
         if values.iter().any(|value| HeaderValue::from_str(value).is_err()) {
             return refuse(
+                codes::FORM,
                 format!("proxy_connect_header: the value of {name} cannot be sent"),
                 "a value is one line of printable characters",
             );
         }
         if header == PROXY_AUTHORIZATION {
             return refuse(
+                codes::SECRET_IN_FILE,
                 "proxy_connect_header: a secret does not stand in this file",
                 "write `proxy_basic_auth: {username: NAME, password_file: /path/to/file}`",
             );

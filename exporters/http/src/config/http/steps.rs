@@ -8,12 +8,14 @@ use std::fmt;
 
 use hyper::Method;
 use hyper::header::{CONTENT_LENGTH, COOKIE, HOST, HeaderName, TRANSFER_ENCODING};
+use sage_common::codes;
+use sage_common::config::refused;
 use sage_common::error::Invalid;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::{HttpConfig, refuse};
-use crate::config::types::{Pattern, refusal};
+use crate::config::types::Pattern;
 use crate::json::Path;
 
 /// Most steps of a module.
@@ -112,9 +114,9 @@ impl Template {
         while let Some((before, after)) = rest.split_once('$') {
             plain.push_str(before);
             if let Some(inside) = after.strip_prefix('{') {
-                let (name, behind) = inside
-                    .split_once('}')
-                    .ok_or_else(|| Invalid::new("a `${` is not closed").hint("write `${name}`, and `$$` for a dollar sign"))?;
+                let (name, behind) = inside.split_once('}').ok_or_else(|| {
+                    Invalid::new("a `${` is not closed").hint("write `${name}`, and `$$` for a dollar sign").code(codes::FORM)
+                })?;
                 parts.push(Part::Text(std::mem::take(&mut plain)));
                 parts.push(Part::Variable(name.trim().to_owned()));
                 rest = behind;
@@ -160,7 +162,7 @@ impl fmt::Debug for Template {
 
 impl<'de> Deserialize<'de> for Template {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::parse(&String::deserialize(deserializer)?).map_err(refusal)
+        Self::parse(&String::deserialize(deserializer)?).map_err(refused)
     }
 }
 
@@ -205,16 +207,17 @@ pub fn validate(http: &HttpConfig) -> Result<(), Invalid> {
         if http.secrets.is_empty() {
             return Ok(());
         }
-        return refuse("secrets: there are no steps that use them", "write `steps:`, or remove `secrets:`");
+        return refuse(codes::INCOMPLETE, "secrets: there are no steps that use them", "write `steps:`, or remove `secrets:`");
     }
     if http.steps.len() > MOST {
-        return refuse(format!("steps: more than {MOST}"), "split them over several modules");
+        return refuse(codes::RANGE, format!("steps: more than {MOST}"), "split them over several modules");
     }
     let answers = http.fail_if_body_matches_regexp.len() + http.fail_if_body_not_matches_regexp.len() + http.fail_if_header_matches.len();
     let rules =
         answers + http.fail_if_header_not_matches.len() + http.fail_if_body_json_matches.len() + http.fail_if_body_json_not_matches.len();
     if rules > 0 || http.body.is_some() || http.body_file.is_some() || http.method != "GET" {
         return refuse(
+            codes::CONFLICT,
             "steps: method, body and rules for the answer belong to a step",
             "write `method:`, `form:` or `json:`, and `expect:` into it",
         );
@@ -223,7 +226,7 @@ pub fn validate(http: &HttpConfig) -> Result<(), Invalid> {
     for step in &http.steps {
         one(step, http, &known).map_err(|e| e.within(format_args!("step {}", step.name)))?;
         if !names.insert(&step.name) {
-            return refuse(format!("steps: there are two of the name {}", step.name), "give each its own name");
+            return refuse(codes::TWICE, format!("steps: there are two of the name {}", step.name), "give each its own name");
         }
         known.extend(step.capture.keys().map(String::as_str));
     }
@@ -232,25 +235,30 @@ pub fn validate(http: &HttpConfig) -> Result<(), Invalid> {
 
 fn one(step: &Step, http: &HttpConfig, known: &BTreeSet<&str>) -> Result<(), Invalid> {
     if step.name.is_empty() || step.name.len() > LONGEST_NAME {
-        return refuse("the name must have 1 to 64 characters", "write `name: login`");
+        return refuse(codes::RANGE, "the name must have 1 to 64 characters", "write `name: login`");
     }
     if step.method.as_ref().is_some_and(|m| Method::from_bytes(m.as_bytes()).is_err() || m == "CONNECT") {
-        return refuse("method is not a request method", "write `method: POST`");
+        return refuse(codes::FORM, "method is not a request method", "write `method: POST`");
     }
     if step.form.is_some() && step.json.is_some() {
-        return refuse("form and json are given", "write one of them");
+        return refuse(codes::CONFLICT, "form and json are given", "write one of them");
     }
     let is_known = |name: &str| {
         if known.contains(name) {
             return Ok(());
         }
         refuse(
+            codes::UNKNOWN_NAME,
             format!("`${{{name}}}` is neither a secret nor captured by an earlier step"),
             "write `secrets: {name: /path/to/file}` or `capture:`",
         )
     };
     if let Some(secret) = step.url.variables().find(|name| http.secrets.contains_key(*name)) {
-        return refuse(format!("url: the secret {secret} would stand in others' logs"), "send it in `form:`, `json:` or `headers:`");
+        return refuse(
+            codes::INSECURE,
+            format!("url: the secret {secret} would stand in others' logs"),
+            "send it in `form:`, `json:` or `headers:`",
+        );
     }
     let form = step.form.iter().flatten().map(|(_, template)| template);
     std::iter::once(&step.url).chain(step.headers.values()).chain(form).flat_map(Template::variables).try_for_each(is_known)?;
@@ -260,17 +268,19 @@ fn one(step: &Step, http: &HttpConfig, known: &BTreeSet<&str>) -> Result<(), Inv
     for name in step.headers.keys() {
         match HeaderName::from_bytes(name.as_bytes()) {
             Ok(CONTENT_LENGTH | TRANSFER_ENCODING | HOST | COOKIE) => {
-                return refuse(format!("headers: {name} is set by the exporter"), "remove it");
+                return refuse(codes::CONFLICT, format!("headers: {name} is set by the exporter"), "remove it");
             }
             Ok(_) => {}
-            Err(_) => return refuse(format!("headers: {name:?} is not a header name"), "a name is letters, digits and hyphens"),
+            Err(_) => {
+                return refuse(codes::FORM, format!("headers: {name:?} is not a header name"), "a name is letters, digits and hyphens");
+            }
         }
     }
     if let Some(name) = step.capture.keys().find(|name| http.secrets.contains_key(*name)) {
-        return refuse(format!("capture: {name} is the name of a secret"), "choose another name");
+        return refuse(codes::TWICE, format!("capture: {name} is the name of a secret"), "choose another name");
     }
     if let Some(code) = step.expect.status.iter().find(|code| !(100..=599).contains(*code)) {
-        return refuse(format!("expect: {code} is no status code"), "codes are 100 to 599");
+        return refuse(codes::RANGE, format!("expect: {code} is no status code"), "codes are 100 to 599");
     }
     Ok(())
 }
