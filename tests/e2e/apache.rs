@@ -10,6 +10,7 @@ use e2e::exporter::{Exporter, run};
 use e2e::fault::{FaultProxy, Mode};
 use e2e::issuer::Authority;
 use e2e::page::Page;
+use e2e::said::prints;
 use e2e::servers::apache::{Apache, ApacheOptions};
 use e2e::temp::{TempFolder, free_port};
 use e2e::watched::{CANARY, does_not_grow, errors, keeps_its_secret, scrape};
@@ -34,6 +35,15 @@ fn server(settings: &str) -> Apache {
 
 fn up(page: &Page) -> (f64, f64) {
     (get!(page, "sage_up"), get!(page, "apache_up"))
+}
+
+/// The lines that `grants` prints, as they are printed.
+#[test]
+fn the_printed_lines_open_the_page() {
+    let lines = prints(APACHE, &["grants", "--scrape_uri=http://127.0.0.1/made"]);
+    let server = server(&lines);
+    let page = scrape(&watch(APACHE, &format!("url: {}", server.url("/made"))), Duration::from_secs(5));
+    assert_eq!((up(&page), errors(&page).len()), ((1.0, 1.0), 0), "{lines}");
 }
 
 #[test]

@@ -108,7 +108,7 @@ fn the_commands_of_all() {
         assert_eq!(prints(binary, &["version"]), format!("{binary} {}\n", env!("CARGO_PKG_VERSION")));
         let help = prints(binary, &["--help"]);
         for command in
-            ["check", "print-config", "scrape-config", "rules", "dashboards", "probe", "discover", "bundle", "completions", "man"]
+            ["check", "print-config", "scrape-config", "grants", "rules", "dashboards", "probe", "discover", "bundle", "completions", "man"]
         {
             assert!(help.lines().any(|line| line.trim_start().starts_with(&format!("{command} "))), "{binary}: no {command}:\n{help}");
         }
@@ -144,6 +144,7 @@ fn the_commands_of_all() {
                 assert_eq!(switches.is_empty(), !help.contains("--collector."), "{binary}: {switches:?}");
             }
         }
+        assert!(prints(binary, &["grants"]).lines().count() > 5, "{binary}: what it must be allowed");
         // One page, on which each command that the help lists stands with its own options.
         let page = prints(binary, &["man"]).replace("\\-", "-");
         assert!(page.contains(&format!(".TH {binary} 1")) && page.contains(&format!("\\fB{binary}\\fR [OPTIONS] [COMMAND]\n")), "{binary}");

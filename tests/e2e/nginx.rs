@@ -10,6 +10,7 @@ use e2e::fault::{FaultProxy, Mode};
 use e2e::issuer::Authority;
 use e2e::page::Page;
 use e2e::poll;
+use e2e::said::prints;
 use e2e::servers::nginx::{Nginx, NginxOptions};
 use e2e::temp::{TempFolder, free_port};
 use e2e::watched::{CANARY, LIMIT, does_not_grow, errors, keeps_its_secret, scrape};
@@ -30,6 +31,15 @@ fn server(block: &str) -> Nginx {
 
 fn up(page: &Page) -> (f64, f64) {
     (get!(page, "sage_up"), get!(page, "nginx_up"))
+}
+
+/// The lines that `grants` prints, as they are printed.
+#[test]
+fn the_printed_lines_open_the_page() {
+    let lines = prints(NGINX, &["grants", "--nginx.scrape-uri=http://127.0.0.1:8080/made"]);
+    let server = server(&lines);
+    let page = scrape(&watch(NGINX, &format!("url: {}", server.url("/made"))), TIMEOUT);
+    assert_eq!((up(&page), errors(&page).len()), ((1.0, 1.0), 0), "{lines}");
 }
 
 #[test]

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use sage_common::commands::check::Advice;
 use sage_common::commands::discover::Traces;
-use sage_common::commands::own::NoCommands;
 use sage_common::desc::Info;
 use sage_common::error::{CollectError, Invalid};
 use sage_common::os::listening::Place;
@@ -18,6 +17,7 @@ use sage_common::tasks::Tasks;
 
 use crate::collectors::Collectors;
 use crate::discover;
+use crate::grants::Command;
 use crate::options::{self, Apache, Flags, Options};
 use crate::peer::PEER;
 use crate::session::Session;
@@ -44,7 +44,7 @@ impl Service for ApacheService {
     type Session = Session;
     type State = PageState<Apache>;
     type Flags = Flags;
-    type Command = NoCommands;
+    type Command = Command;
 
     async fn recognise(place: &Place) -> Option<Options> {
         discover::recognise(place).await

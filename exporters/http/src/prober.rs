@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sage_common::cli::CommonFlags;
 use sage_common::commands::discover::Traces;
-use sage_common::commands::own::Failure;
+use sage_common::commands::own::{self, Failure};
 use sage_common::config::Named;
 use sage_common::desc::Info;
 use sage_common::error::Invalid;
@@ -23,7 +23,7 @@ use crate::metrics::{self, DURATION, ERROR_INFO, SUCCESS};
 use crate::peer::PEER;
 use crate::probes::Ask;
 use crate::reason::{self, Reason};
-use crate::responder::Own;
+use crate::responder::{GRANTS, Own};
 use crate::work::Work;
 
 /// Probes by the modules of a blackbox.yml.
@@ -51,13 +51,17 @@ impl Prober for Http {
         &config.modules
     }
 
-    fn logs(_: &Own) -> bool {
-        true
+    fn logs(command: &Own) -> bool {
+        matches!(command, Own::Responder(_))
     }
 
     async fn own(command: Own, _: &CommonFlags) -> Result<(), Failure> {
         match command {
             Own::Responder(flags) => flags.run().await,
+            Own::Grants => {
+                own::say(GRANTS);
+                Ok(())
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod collectors;
 mod discover;
+mod grants;
 mod options;
 mod peer;
 mod plus;

@@ -31,7 +31,22 @@ use crate::config::types::Size;
 pub enum Own {
     /// Be the far end of throughput tests, until it is stopped
     Responder(Flags),
+    /// Print what this machine must allow for pings; all other probes need no right
+    Grants,
 }
+
+/// What `grants` prints.
+pub const GRANTS: &str = "\
+# Probes of HTTP, TCP, Unix sockets, DNS and gRPC need no right of this machine. Pings (icmp) need one of these three:
+#
+# 1. For all programs; the same line in a file of /etc/sysctl.d keeps it. It rules IPv6 as well.
+#      sysctl -w net.ipv4.ping_group_range='0 2147483647'
+# 2. For the service alone: systemctl edit sage-http-exporter
+#      [Service]
+#      AmbientCapabilities=CAP_NET_RAW
+# 3. For the program alone, without systemd:
+#      setcap cap_net_raw+ep /usr/bin/sage-http-exporter
+";
 
 /// Flags of the responder.
 #[derive(clap::Args, Clone, Debug)]
