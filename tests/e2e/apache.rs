@@ -13,8 +13,8 @@ use e2e::page::Page;
 use e2e::said::prints;
 use e2e::servers::apache::{Apache, ApacheOptions};
 use e2e::temp::{TempFolder, free_port};
-use e2e::watched::{CANARY, does_not_grow, errors, keeps_its_secret, scrape};
-use e2e::watched_web::{APACHE, has_series_of_the_peer, password_line, until, watch};
+use e2e::watched::{CANARY, does_not_grow, errors, keeps_its_secret, scrape, until};
+use e2e::watched_web::{APACHE, has_series_of_the_peer, password_line, watch};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 const SHORT: Duration = Duration::from_secs(2);

@@ -20,7 +20,7 @@ use e2e::servers::postgres::{Postgres, PostgresOptions, Version};
 use e2e::servers::prometheus::{Prometheus, PrometheusOptions};
 use e2e::servers::redis::{Redis, RedisOptions};
 use e2e::temp::TempFolder;
-use e2e::watched::{BINARY, CANARY, LIMIT, MONITOR, errors, scrape, wait_fine, watch};
+use e2e::watched::{BINARY, CANARY, LIMIT, MONITOR, errors, scrape, until, wait_fine, watch};
 use e2e::watched_redis;
 use e2e::watched_web::{self, APACHE, NGINX};
 
@@ -276,7 +276,7 @@ fn redis_cluster() {
 fn holds_web(name: &'static str, binary: &'static str, target: &str, last: &str, least: usize) {
     let exporter = watched_web::watch(binary, target);
     let text = || exporter.get("/metrics").text();
-    watched_web::until("it is up", &exporter, |p| p.has(last));
+    until("it is up", &exporter, |p| p.has(last));
     let (page, again) = (text(), text());
     let open = exporter.get_with("/metrics", &OPENMETRICS).text();
     Golden::new(name, binary).holds(&page, &again, &open, least);

@@ -13,8 +13,8 @@ use e2e::poll;
 use e2e::said::prints;
 use e2e::servers::nginx::{Nginx, NginxOptions};
 use e2e::temp::{TempFolder, free_port};
-use e2e::watched::{CANARY, LIMIT, does_not_grow, errors, keeps_its_secret, scrape};
-use e2e::watched_web::{NGINX, has_series_of_the_peer, pages_of_vts_and_plus, password_line, until, watch, watch_with};
+use e2e::watched::{CANARY, LIMIT, does_not_grow, errors, keeps_its_secret, scrape, until};
+use e2e::watched_web::{NGINX, has_series_of_the_peer, pages_of_vts_and_plus, password_line, watch, watch_with};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 const SHORT: Duration = Duration::from_secs(2);

@@ -6,12 +6,11 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use e2e::exporter::Exporter;
 use e2e::fault::{FaultProxy, Mode};
 use e2e::page::Page;
 use e2e::poll;
 use e2e::servers::redis::{Redis, RedisOptions};
-use e2e::watched::{BUDGET, CANARY, LIMIT, TIMEOUT_HEADER, does_not_grow, errors, keeps_its_secret, scrape};
+use e2e::watched::{BUDGET, CANARY, LIMIT, TIMEOUT_HEADER, does_not_grow, errors, keeps_its_secret, scrape, until};
 use e2e::watched_redis::{BRISK, MONITOR, grant, server, wait_fine, watch, watch_as};
 
 const SHORT: Duration = Duration::from_secs(2);
@@ -37,18 +36,6 @@ fn is_down(page: &Page, reasons: &[&str]) {
         !page.has("redis_memory_used_bytes") && !page.has("redis_db_keys") && !page.has("redis_connections"),
         "values of a server that did not answer"
     );
-}
-
-/// Scrapes until a page is as wanted.
-#[track_caller]
-fn until(what: &str, exporter: &Exporter, check: impl Fn(&Page) -> bool) -> Page {
-    let mut last = Page::default();
-    let found = poll::within(LIMIT, || {
-        last = scrape(exporter, USUAL);
-        check(&last).then_some(())
-    });
-    assert!(found.is_some(), "{what}: {:?}\n{}", errors(&last), exporter.logs());
-    last
 }
 
 #[test]

@@ -10,9 +10,8 @@ use std::time::Duration;
 
 use e2e::exporter::Exporter;
 use e2e::page::Page;
-use e2e::poll;
 use e2e::temp::TempFolder;
-use e2e::watched::{LIMIT, errors, scrape};
+use e2e::watched::{errors, scrape, until};
 use e2e::watched_redis::BINARY;
 
 const INFO: &str = "# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\nrun_id:abc\r\nrole:master\r\nuptime_in_seconds:5\r\n\
@@ -102,17 +101,6 @@ fn start(port: u16) -> Exporter {
     );
     let args = [&format!("--config.file={}", file.display()), "--check-keys=a*", "--count-keys=a*", "--check-single-streams=s"];
     Exporter::start(BINARY, &args.map(|arg| arg as &str), &[("REDIS_ADDR", &format!("127.0.0.1:{port}"))])
-}
-
-#[track_caller]
-fn until(what: &str, exporter: &Exporter, check: impl Fn(&Page) -> bool) -> Page {
-    let mut last = Page::default();
-    let found = poll::within(LIMIT, || {
-        last = scrape(exporter, Duration::from_secs(10));
-        check(&last).then_some(())
-    });
-    assert!(found.is_some(), "{what}: {:?}\n{}", errors(&last), exporter.logs());
-    last
 }
 
 #[test]

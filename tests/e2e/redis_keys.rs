@@ -3,17 +3,14 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "test file")]
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use e2e::exporter::{Exporter, run};
 use e2e::page::Page;
-use e2e::poll;
 use e2e::servers::redis::{Redis, RedisOptions};
 use e2e::temp::TempFolder;
-use e2e::watched::{CANARY, LIMIT, errors, keeps_its_secret, scrape};
+use e2e::watched::{CANARY, errors, keeps_its_secret, until};
 use e2e::watched_redis::{BINARY, MONITOR, server, wait_fine};
 
-const TIMEOUT: Duration = Duration::from_secs(10);
 const BRISK: &str = "clients: {interval: 1s}, keys: {interval: 1s}, keys_count: {interval: 1s}, streams: {interval: 1s}";
 
 /// Starts the exporter with flags and options of collectors.
@@ -34,17 +31,6 @@ fn grant(server: &Redis, flags: &[&str]) {
     let password = format!(">{CANARY}");
     let words = said.lines().last().unwrap().split(' ').map(|word| if word == ">PASSWORD" { password.as_str() } else { word });
     server.run(&words.collect::<Vec<_>>());
-}
-
-#[track_caller]
-fn until(what: &str, exporter: &Exporter, check: impl Fn(&Page) -> bool) -> Page {
-    let mut last = Page::default();
-    let found = poll::within(LIMIT, || {
-        last = scrape(exporter, TIMEOUT);
-        check(&last).then_some(())
-    });
-    assert!(found.is_some(), "{what}: {:?}\n{}\n{:?}", errors(&last), exporter.logs(), last.series("redis_key_size"));
-    last
 }
 
 fn key(page: &Page, family: &str, db: &str, key: &str) -> Option<f64> {

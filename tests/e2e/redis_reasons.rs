@@ -10,7 +10,7 @@ use e2e::page::Page;
 use e2e::poll;
 use e2e::servers::redis::{Redis, RedisOptions};
 use e2e::temp::free_port;
-use e2e::watched::{LIMIT, errors, scrape};
+use e2e::watched::{LIMIT, errors, scrape, until};
 use e2e::watched_redis::{BINARY, BRISK, watch_as};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -22,17 +22,6 @@ fn with(settings: &[&str]) -> RedisOptions {
 
 fn watch(server: &Redis, config: &str) -> Exporter {
     watch_as(server.port(), config, None, "")
-}
-
-#[track_caller]
-fn until(what: &str, exporter: &Exporter, check: impl Fn(&Page) -> bool) -> Page {
-    let mut last = Page::default();
-    let found = poll::within(LIMIT, || {
-        last = scrape(exporter, TIMEOUT);
-        check(&last).then_some(())
-    });
-    assert!(found.is_some(), "{what}: {:?}\n{}", errors(&last), exporter.logs());
-    last
 }
 
 fn reason(part: &'static str, reason: &'static str) -> impl Fn(&Page) -> bool {

@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use e2e::exporter::Exporter;
 use e2e::page::Page;
-use e2e::poll;
 use e2e::servers::redis::{Redis, RedisOptions};
 use e2e::temp::{TempFolder, free_port};
-use e2e::watched::{LIMIT, errors, scrape, scrape_at};
+use e2e::watched::{errors, scrape, scrape_at, until};
 use e2e::watched_redis::{BINARY, BRISK, program, server, wait_fine, watch};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -22,17 +21,6 @@ fn with(settings: &[String]) -> RedisOptions {
 
 fn plain(port: u16) -> Exporter {
     Exporter::start(BINARY, &[], &[("REDIS_ADDR", &format!("127.0.0.1:{port}"))])
-}
-
-#[track_caller]
-fn until(what: &str, exporter: &Exporter, check: impl Fn(&Page) -> bool) -> Page {
-    let mut last = Page::default();
-    let found = poll::within(LIMIT, || {
-        last = scrape(exporter, TIMEOUT);
-        check(&last).then_some(())
-    });
-    assert!(found.is_some(), "{what}: {:?}\n{}", errors(&last), exporter.logs());
-    last
 }
 
 #[test]

@@ -125,6 +125,18 @@ pub fn scrape(exporter: &Exporter, timeout: Duration) -> Page {
     scrape_at(exporter, "/metrics", timeout)
 }
 
+/// Scrapes until a page is as wanted.
+#[track_caller]
+pub fn until(what: &str, exporter: &Exporter, check: impl Fn(&Page) -> bool) -> Page {
+    let mut last = Page::default();
+    let found = poll::within(LIMIT, || {
+        last = scrape(exporter, Duration::from_secs(10));
+        check(&last).then_some(())
+    });
+    assert!(found.is_some(), "{what}: {:?}\n{}", errors(&last), exporter.logs());
+    last
+}
+
 /// What fails, by part: `sage_error` as collector and reason.
 pub fn errors(page: &Page) -> BTreeMap<String, String> {
     let label = |labels: &BTreeMap<String, String>, name| labels.get(name).cloned().unwrap_or_default();

@@ -1,17 +1,14 @@
-//! Web servers watched by the shipped exporters for NGINX and Apache, and what is held for both: bad configurations are refused,
-//! series of the replaced exporter are found. What is asked of every page is in `watched`.
+//! Web servers watched by the shipped exporters for NGINX and Apache, and what is held for both: series of the replaced exporter
+//! are found. What is asked of every page is in `watched`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::exporter::Exporter;
 use crate::page::Page;
-use crate::poll;
 use crate::temp::TempFolder;
-use crate::watched::{LIMIT, errors, scrape};
 
 /// The exporter for NGINX.
 pub const NGINX: &str = "sage-nginx-exporter";
@@ -40,18 +37,6 @@ pub fn watch_with(binary: &str, target: &str, env: &[(&str, &str)]) -> Exporter 
 pub fn password_line(user: &str, password: &str) -> String {
     let made = std::process::Command::new("openssl").args(["passwd", "-apr1", password]).output().expect("openssl is installed");
     format!("{user}:{}", String::from_utf8_lossy(&made.stdout))
-}
-
-/// Scrapes until a page is as wanted.
-#[track_caller]
-pub fn until(what: &str, exporter: &Exporter, check: impl Fn(&Page) -> bool) -> Page {
-    let mut last = Page::default();
-    let found = poll::within(LIMIT, || {
-        last = scrape(exporter, Duration::from_secs(5));
-        check(&last).then_some(())
-    });
-    assert!(found.is_some(), "{what}: {:?}\n{}", errors(&last), exporter.logs());
-    last
 }
 
 /// Lines of an NGINX that answers as VTS (`/status/format/json`) and as the API of NGINX Plus (`/api/`): neither is to be had for
