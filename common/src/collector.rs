@@ -256,19 +256,6 @@ impl About {
         }
     }
 
-    /// When it runs, in words.
-    pub fn when(&self) -> String {
-        let asked = if self.enabled == Enabled::OnRequest { Some("on request".to_owned()) } else { None };
-        let often = self.every.map(|every| match every.as_secs() {
-            60 => "every min".to_owned(),
-            seconds if seconds % 60 == 0 => format!("every {} min", seconds / 60),
-            seconds => format!("every {seconds} s"),
-        });
-        let where_it_runs = (self.scope == Scope::Database).then(|| "each database".to_owned());
-        let said: Vec<String> = [asked, often, where_it_runs].into_iter().flatten().collect();
-        if said.is_empty() { "each scrape".to_owned() } else { said.join(", ") }
-    }
-
     /// True when `name` means this collector, by our name or by the peer's.
     pub fn is_called(&self, name: &str) -> bool {
         self.name == name || self.aliases.contains(&name)
@@ -389,22 +376,4 @@ macro_rules! collectors {
             }
         }
     };
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn when_a_collector_runs_is_told_with_its_own_interval() {
-        let when = |enabled, scope, seconds: Option<u64>| {
-            let every = seconds.map(Duration::from_secs);
-            About { name: "x", aliases: &[], help: "", enabled, scope, every, grants: &[], metrics: &[] }.when()
-        };
-        assert_eq!(when(Enabled::ByDefault, Scope::Instance, None), "each scrape");
-        assert_eq!(when(Enabled::OnRequest, Scope::Instance, None), "on request");
-        assert_eq!(when(Enabled::ByDefault, Scope::Instance, Some(60)), "every min");
-        assert_eq!(when(Enabled::OnRequest, Scope::Instance, Some(600)), "on request, every 10 min");
-        assert_eq!(when(Enabled::ByDefault, Scope::Database, Some(90)), "every 90 s, each database");
-    }
 }

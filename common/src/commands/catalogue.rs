@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::app::Section;
+use crate::collector::{About, Enabled, Scope};
 use crate::desc::{Info, Kind};
 
 const fn kind(kind: Kind) -> &'static str {
@@ -59,9 +60,23 @@ pub fn text(sections: &[Section]) -> String {
     out
 }
 
+/// When a collector runs, in words.
+pub fn when(about: &About) -> String {
+    let asked = (about.enabled == Enabled::OnRequest).then(|| "on request".to_owned());
+    let often = about.every.map(|every| match every.as_secs() {
+        60 => "every min".to_owned(),
+        seconds if seconds % 60 == 0 => format!("every {} min", seconds / 60),
+        seconds => format!("every {seconds} s"),
+    });
+    let each = (about.scope == Scope::Database).then(|| "each database".to_owned());
+    let said: Vec<String> = [asked, often, each].into_iter().flatten().collect();
+    if said.is_empty() { "each scrape".to_owned() } else { said.join(", ") }
+}
+
 #[cfg(test)]
 mod tests {
     use std::borrow::Cow;
+    use std::time::Duration;
 
     use super::*;
 
@@ -79,5 +94,18 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&json(SECTIONS)).unwrap();
         assert_eq!(value[0]["name"], "x_level");
         assert_eq!(value[0]["labels"], serde_json::json!(["a", "b"]));
+    }
+
+    #[test]
+    fn when_a_collector_runs_is_told_with_its_own_interval() {
+        let when = |enabled, scope, seconds: Option<u64>| {
+            let every = seconds.map(Duration::from_secs);
+            when(&About { name: "x", aliases: &[], help: "", enabled, scope, every, grants: &[], metrics: &[] })
+        };
+        assert_eq!(when(Enabled::ByDefault, Scope::Instance, None), "each scrape");
+        assert_eq!(when(Enabled::OnRequest, Scope::Instance, None), "on request");
+        assert_eq!(when(Enabled::ByDefault, Scope::Instance, Some(60)), "every min");
+        assert_eq!(when(Enabled::OnRequest, Scope::Instance, Some(600)), "on request, every 10 min");
+        assert_eq!(when(Enabled::ByDefault, Scope::Database, Some(90)), "every 90 s, each database");
     }
 }

@@ -12,8 +12,8 @@ use crate::app::Section;
 use crate::cli::CommonFlags;
 use crate::codes;
 use crate::collector::{About, Table};
-use crate::commands::discover;
 use crate::commands::own::{Failure, OwnCommand as _, Setup};
+use crate::commands::{catalogue, discover};
 use crate::config::Named;
 use crate::error::Invalid;
 use crate::peer::Peer;
@@ -48,7 +48,7 @@ impl<S: Service> Program for ServiceApp<S> {
         sections.extend(S::Collectors::ABOUT.iter().map(|about| Section {
             collector: about.name,
             help: about.help,
-            when: about.when().into(),
+            when: catalogue::when(about).into(),
             metrics: about.metrics,
         }));
         sections
