@@ -186,7 +186,7 @@ impl CheckResult {
                 row.result,
                 row.milliseconds,
                 row.series,
-                row.code.map_or_else(|| row.note.clone(), |code| format!("{} ({code})", row.note))
+                row.code.map_or_else(|| row.note.clone(), |code| format!("{} ({code})", row.note).trim_start().to_owned())
             );
             let _ = writeln!(out, "{}", line.trim_end());
         }

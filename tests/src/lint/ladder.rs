@@ -37,6 +37,13 @@ fn narrows(matcher: &Matcher) -> bool {
     NARROW.contains(&matcher.name.as_str()) && !any
 }
 
+/// The names of the series that an expression reads, our limits left out: they are there always.
+#[must_use]
+pub fn reads(expr: &str) -> Vec<String> {
+    let found = parser::parse(expr).map(|expr| selectors(&expr)).unwrap_or_default();
+    found.into_iter().filter_map(|selector| selector.name).filter(|name| name != "sage_threshold").collect()
+}
+
 fn selectors(expr: &Expr) -> Vec<VectorSelector> {
     struct Found(Vec<VectorSelector>);
     impl ExprVisitor for Found {

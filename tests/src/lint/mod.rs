@@ -121,7 +121,7 @@ impl Lint<'_> {
                     }
                 }
                 if rule.alert.is_some() && !self.alerts.contains_key(&alert) {
-                    found.extend(runbooks::check_tests(&alert, &tests));
+                    found.extend(runbooks::check_tests(&alert, &ladder::reads(&rule.expr), &tests));
                     self.alerts.insert(alert.clone(), rule);
                 }
                 let file = self.name(&path);

@@ -26,14 +26,91 @@ pub struct Test {
     /// The name, by which the three tests of an alert are found.
     #[serde(default)]
     pub name: String,
+    /// Time between two samples; a minute where nothing is said.
+    #[serde(default)]
+    pub interval: Option<String>,
+    /// What there is.
+    #[serde(default)]
+    pub input_series: Vec<Series>,
     /// What alerts it expects.
     #[serde(default)]
     pub alert_rule_test: Vec<AlertTest>,
 }
 
+/// One series of a test.
+#[derive(Debug, Deserialize)]
+pub struct Series {
+    /// Name and labels.
+    pub series: String,
+    /// Its values, as `1x5 _x10`.
+    pub values: serde_json::Value,
+}
+
+impl Series {
+    fn name(&self) -> &str {
+        self.series.split('{').next().unwrap_or_default()
+    }
+
+    /// The number of the last sample that is one, from 0; none where it is stale at the end or there is none at all.
+    fn last(&self) -> Option<u64> {
+        let text = self.values.as_str().map_or_else(|| self.values.to_string(), str::to_owned);
+        let (mut next, mut last) = (0, None);
+        for word in text.split_whitespace() {
+            let times = word.split_once('x').and_then(|(_, times)| times.parse::<u64>().ok());
+            match (word, times) {
+                ("stale", _) => (next, last) = (next + 1, None),
+                (gap, times) if gap.starts_with('_') => next += times.unwrap_or(1),
+                // A value and as many more.
+                (_, times) => {
+                    next += times.unwrap_or(0) + 1;
+                    last = Some(next - 1);
+                }
+            }
+        }
+        last
+    }
+}
+
+/// How long Prometheus takes the last sample for the present one.
+const LOOKBACK: u64 = 300;
+
+/// Seconds of `1h30m`.
+fn seconds(text: &str) -> u64 {
+    let (mut sum, mut number) = (0, 0);
+    for c in text.chars() {
+        let unit = match c {
+            's' => 1,
+            'm' => 60,
+            'h' => 3_600,
+            'd' => 86_400,
+            'w' => 604_800,
+            _ => {
+                number = number * 10 + c.to_digit(10).map_or(0, u64::from);
+                continue;
+            }
+        };
+        sum += number * unit;
+        number = 0;
+    }
+    sum
+}
+
+/// Whether at the last moment that is asked for some series that the alert reads is not there, if only that of one target.
+fn vanishes(test: &Test, reads: &[String]) -> bool {
+    let interval = test.interval.as_deref().map_or(60, seconds);
+    let asked = test.alert_rule_test.iter().map(|t| seconds(&t.eval_time)).max().unwrap_or_default();
+    let there = |series: &&Series| series.last().is_some_and(|last| last * interval + LOOKBACK > asked);
+    let read = |series: &&Series| reads.iter().any(|name| name == series.name());
+    let ends = test.input_series.iter().filter(read).any(|series| !there(&series));
+    ends || reads.iter().any(|name| !test.input_series.iter().any(|series| series.name() == name))
+}
+
 /// The expectation at one moment.
 #[derive(Debug, Deserialize)]
 pub struct AlertTest {
+    /// When.
+    #[serde(default)]
+    pub eval_time: String,
     /// The alert asked for.
     pub alertname: String,
     /// The alerts that fire then; none: silence.
@@ -61,9 +138,10 @@ pub fn parse_tests(text: &str) -> Result<TestFile, String> {
 }
 
 /// What is missing of the three tests of an alert: fires, stays silent, series vanished. When its series vanish some alert
-/// fires, this one still or another that says why nothing is known: silence would pass for health.
+/// fires, this one still or another that says why nothing is known: silence would pass for health. `reads` are the series of its
+/// expression, of which one must be gone.
 #[must_use]
-pub fn check_tests(alert: &str, tests: &[Test]) -> Vec<String> {
+pub fn check_tests(alert: &str, reads: &[String], tests: &[Test]) -> Vec<String> {
     let mut out = Vec::new();
     for what in ["fires", "stays silent", "series vanished"] {
         if alert == WATCHDOG && what == "stays silent" {
@@ -85,6 +163,9 @@ pub fn check_tests(alert: &str, tests: &[Test]) -> Vec<String> {
             "stays silent" if !fired.is_empty() => out.push(format!("the test {name:?} expects an alert")),
             "series vanished" if test.alert_rule_test.iter().all(|t| t.exp_alerts.is_empty()) => {
                 out.push(format!("in the test {name:?} nothing fires"));
+            }
+            "series vanished" if !reads.is_empty() && !vanishes(test, reads) => {
+                out.push(format!("in the test {name:?} all series of the alert are there to the end"));
             }
             _ => {}
         }
@@ -246,12 +327,29 @@ tests:
   - name: 'A: stays silent'
     alert_rule_test: [{eval_time: 5m, alertname: A}]
   - name: 'A: series vanished'
-    alert_rule_test: [{eval_time: 5m, alertname: A, exp_alerts: []}, {eval_time: 9m, alertname: Blind, exp_alerts: [{exp_labels: {}}]}]
+    input_series: [{series: 'up{}', values: 1x20}, {series: 'a{}', values: '1x2 _x18'}]
+    alert_rule_test: [{eval_time: 5m, alertname: A, exp_alerts: []}, {eval_time: 19m, alertname: Blind, exp_alerts: [{exp_labels: {}}]}]
 ";
+
+    fn reads() -> Vec<String> {
+        vec!["up".to_owned(), "a".to_owned()]
+    }
+
+    #[test]
+    fn a_series_ends_where_its_values_end() {
+        let last =
+            |values: &str| serde_json::from_value::<super::Series>(serde_json::json!({"series": "a{}", "values": values})).unwrap().last();
+        for (values, want) in
+            [("1", Some(0)), ("1x5", Some(5)), ("0+1x5 _x3", Some(5)), ("_x4 2", Some(4)), ("1x3 stale", None), ("_x9", None)]
+        {
+            assert_eq!(last(values), want, "{values}");
+        }
+        assert_eq!((super::seconds("1h30m"), super::seconds("45s")), (5_400, 45));
+    }
 
     #[test]
     fn three_tests_are_asked_for() {
-        assert_eq!(check_tests("A", &parse_tests(TESTS).unwrap().tests), Vec::<String>::new());
+        assert_eq!(check_tests("A", &reads(), &parse_tests(TESTS).unwrap().tests), Vec::<String>::new());
         for (from, to, says) in [
             ("A: stays silent", "A: silent", "no promtool test named \"A: stays silent\""),
             ("team: a, ", "", "does not assert the label team"),
@@ -259,8 +357,10 @@ tests:
             ("alertname: A}", "alertname: B}", "does not ask for the alert"),
             ("alertname: A}", "alertname: A, exp_alerts: [{exp_labels: {}}]}", "expects an alert"),
             ("[{exp_labels: {}}]", "[]", "in the test \"A: series vanished\" nothing fires"),
+            ("1x2 _x18", "1x20", "all series of the alert are there to the end"),
+            ("1x2 _x18", "1x2 _ 5+1x16", "all series of the alert are there to the end"),
         ] {
-            let found = check_tests("A", &parse_tests(&TESTS.replacen(from, to, 1)).unwrap().tests);
+            let found = check_tests("A", &reads(), &parse_tests(&TESTS.replacen(from, to, 1)).unwrap().tests);
             assert!(found.iter().any(|f| f.contains(says)), "{from}: {found:?}");
         }
     }
