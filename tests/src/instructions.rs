@@ -33,7 +33,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 pub type Counted = (&'static str, fn() -> Place);
 
 /// What is counted.
-pub const COUNTED: [Counted; 4] = [("http", host::http), ("nginx", host::nginx), ("postgres", host::postgres), ("redis", host::redis)];
+pub const COUNTED: [Counted; 5] =
+    [("apache", host::apache), ("http", host::http), ("nginx", host::nginx), ("postgres", host::postgres), ("redis", host::redis)];
 
 /// Instructions of one scrape.
 ///
@@ -139,7 +140,8 @@ mod tests {
     }
 
     #[test]
-    fn every_counted_exporter_is_kept() {
+    fn every_exporter_is_counted_and_kept() {
+        assert_eq!(COUNTED.map(|(name, _)| format!("sage-{name}-exporter")).as_slice(), crate::exporter::all());
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(KEPT);
         let kept = read(&std::fs::read_to_string(file).unwrap()).unwrap();
         assert_eq!(kept.keys().map(String::as_str).collect::<Vec<_>>(), COUNTED.map(|(name, _)| name));

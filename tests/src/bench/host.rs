@@ -10,6 +10,7 @@ use crate::bench::peer::Program;
 use crate::exporter::Exporter;
 use crate::http::encode;
 use crate::process;
+use crate::servers::apache::{Apache, ApacheOptions};
 use crate::servers::nginx::{Nginx, NginxOptions};
 use crate::servers::postgres::{Postgres, PostgresOptions};
 use crate::servers::redis::Redis;
@@ -70,6 +71,13 @@ pub fn nginx() -> Place {
     let server = Nginx::start(&NginxOptions::default());
     let args = vec![format!("--nginx.scrape-uri={}", server.url("/stub_status"))];
     Place { exporter: "nginx", env: Vec::new(), args, path: "/metrics".to_owned(), up: "sage_up", keep: Box::new(server) }
+}
+
+/// Apache with its status page.
+pub fn apache() -> Place {
+    let server = Apache::start(&ApacheOptions::default());
+    let args = vec![format!("--scrape_uri={}", server.url("/server-status?auto"))];
+    Place { exporter: "apache", env: Vec::new(), args, path: "/metrics".to_owned(), up: "apache_up", keep: Box::new(server) }
 }
 
 /// A page of nginx, probed.
