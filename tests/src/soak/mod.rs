@@ -200,8 +200,8 @@ fn fault(server: &mut Server, proxy: &FaultProxy, exporter: &Exporter, up: &str,
 
 fn sample(exporter: &Exporter, scrapes: usize) -> trend::Sample {
     let threads = std::fs::read_dir(format!("/proc/{}/task", exporter.pid())).map_or(0, Iterator::count);
-    let rss = process::memory_bytes(exporter.pid(), "VmRSS").expect("the exporter runs");
-    trend::Sample { scrapes, rss, descriptors: exporter.open_fds(), threads }
+    let resident = process::memory_bytes(exporter.pid(), "VmRSS").expect("the exporter runs");
+    trend::Sample { scrapes, resident, private: exporter.private_bytes(), descriptors: exporter.open_fds(), threads }
 }
 
 /// Starts server and exporter without faults, for the steady rate.

@@ -6,7 +6,10 @@ pub struct Sample {
     /// Scrapes that it had answered.
     pub scrapes: usize,
     /// Resident bytes.
-    pub rss: u64,
+    pub resident: u64,
+    /// Those of them that the exporter has for itself. The rest are pages of its file that a rare path has touched for the
+    /// first time and that the kernel maps and drops as it likes.
+    pub private: u64,
     /// Open descriptors.
     pub descriptors: usize,
     /// Threads.
@@ -18,17 +21,21 @@ pub fn warm(samples: &[Sample]) -> &[Sample] {
     &samples[samples.len() / 5..]
 }
 
-/// Growth over the whole of `values`, of a straight line laid through them (least squares), against their mean. 0 where
-/// there are less than two.
+/// Growth over the whole of `values`, of a straight line laid through them (least squares). 0 where there are less than two.
 pub fn growth(values: &[f64]) -> f64 {
     let count = values.len() as f64;
-    let (middle, mean) = ((count - 1.0) / 2.0, values.iter().sum::<f64>() / count);
+    let (middle, mean) = ((count - 1.0) / 2.0, mean(values));
     let (mut over, mut under) = (0.0, 0.0);
     for (at, value) in values.iter().enumerate() {
         over += (at as f64 - middle) * (value - mean);
         under += (at as f64 - middle).powi(2);
     }
-    if under > 0.0 && mean > 0.0 { over / under * (count - 1.0) / mean } else { 0.0 }
+    if under > 0.0 { over / under * (count - 1.0) } else { 0.0 }
+}
+
+/// The middle between all of `values`.
+pub fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / (values.len() as f64).max(1.0)
 }
 
 /// The least and the most of `values`, of the first and of the second half.
@@ -43,7 +50,7 @@ mod tests {
 
     #[test]
     fn a_line_is_laid_through_the_values() {
-        assert!((growth(&[100.0, 101.0, 102.0]) - 2.0 / 101.0).abs() < 1e-12);
+        assert!((growth(&[100.0, 101.0, 102.0]) - 2.0).abs() < 1e-12);
         assert!((growth(&[100.0, 104.0, 100.0])).abs() < 1e-12);
         assert_eq!((growth(&[]), growth(&[7.0])), (0.0, 0.0));
     }
@@ -56,7 +63,7 @@ mod tests {
 
     #[test]
     fn the_warm_up_is_left_out() {
-        let sample = |scrapes| Sample { scrapes, rss: 0, descriptors: 0, threads: 0 };
+        let sample = |scrapes| Sample { scrapes, resident: 0, private: 0, descriptors: 0, threads: 0 };
         let all: Vec<Sample> = (0..10).map(sample).collect();
         assert_eq!(warm(&all).first().map(|s| s.scrapes), Some(2));
     }
