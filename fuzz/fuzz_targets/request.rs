@@ -32,7 +32,7 @@ fuzz_target!(|data: &[u8]| {
             let written: String = form_urlencoded::Serializer::new(String::new()).extend_pairs(&ask.query).finish();
             assert_eq!(Ask::parse(&written, None).unwrap().query, ask.query);
         }
-        Err(error) => assert!(error.status == 400 && !error.message.contains('\n'), "{}", error.message),
+        Err(error) => assert!(error.status == 400 && !error.error.message.contains('\n'), "{}", error.error.message),
     }
     if expo::negotiate(accept) == Format::OpenMetrics {
         assert!(accept.is_some_and(|accept| accept.contains("application/openmetrics-text")));
