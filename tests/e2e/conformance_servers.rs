@@ -47,6 +47,16 @@ fn until_up(binary: &str, exporter: &Exporter, path: &str) -> usize {
     scrapes
 }
 
+/// The exporter and the path of its page, once it has seen its server through a fault proxy.
+fn behind_proxy(binary: &str) -> (Product, FaultProxy, Exporter, String) {
+    let product = Product::start(binary);
+    let proxy = FaultProxy::start(product.server.address());
+    let (config, path) = product.aimed_at(proxy.address());
+    let exporter = Exporter::start(binary, &[&config], &[]);
+    until_up(binary, &exporter, &path);
+    (product, proxy, exporter, path)
+}
+
 /// How a broken server or network behaves, as any client may meet it.
 const BROKEN: [Mode; 10] = [
     Mode::Refuse,
@@ -99,11 +109,7 @@ fn the_page_of_a_server_is_right_in_both_formats_and_stays_as_it_is() {
 #[test]
 fn a_server_that_hangs_keeps_two_connections_however_often_it_is_asked() {
     each(|binary| {
-        let product = Product::start(binary);
-        let proxy = FaultProxy::start(product.server.address());
-        let (config, path) = product.aimed_at(proxy.address());
-        let exporter = Exporter::start(binary, &[&config], &[]);
-        until_up(binary, &exporter, &path);
+        let (_product, proxy, exporter, path) = behind_proxy(binary);
         let within_budget = |what: &str| {
             // An end is on its way for a moment.
             let kept = poll::within(Duration::from_secs(2), || (proxy.open() <= BUDGET).then_some(()));
@@ -133,11 +139,7 @@ fn a_server_that_hangs_keeps_two_connections_however_often_it_is_asked() {
 #[test]
 fn a_broken_or_hostile_server_costs_a_reason_and_no_memory() {
     each(|binary| {
-        let product = Product::start(binary);
-        let proxy = FaultProxy::start(product.server.address());
-        let (config, path) = product.aimed_at(proxy.address());
-        let mut exporter = Exporter::start(binary, &[&config], &[]);
-        until_up(binary, &exporter, &path);
+        let (_product, proxy, mut exporter, path) = behind_proxy(binary);
         let memory = exporter.private_bytes();
         for mode in BROKEN {
             proxy.set(mode);
@@ -162,11 +164,7 @@ fn a_broken_or_hostile_server_costs_a_reason_and_no_memory() {
 fn many_who_ask_at_once_share_two_connections() {
     const SCRAPERS: usize = 50;
     each(|binary| {
-        let product = Product::start(binary);
-        let proxy = FaultProxy::start(product.server.address());
-        let (config, path) = product.aimed_at(proxy.address());
-        let exporter = Exporter::start(binary, &[&config], &[]);
-        until_up(binary, &exporter, &path);
+        let (_product, proxy, exporter, path) = behind_proxy(binary);
         let over = AtomicBool::new(false);
         let most = thread::scope(|scope| {
             let watcher = scope.spawn(|| {

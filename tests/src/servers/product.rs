@@ -1,12 +1,14 @@
 //! The real server of each exporter, for tests that hold all exporters to the same: where it is, killed, started again.
 
 use std::net::SocketAddr;
+use std::ops::DerefMut;
 use std::path::PathBuf;
 
 use super::apache::{Apache, ApacheOptions};
 use super::nginx::{Nginx, NginxOptions};
 use super::postgres::{Postgres, PostgresOptions};
 use super::redis::{Redis, RedisOptions};
+use super::web::WebServer;
 use crate::said::{Aimed, aimed};
 use crate::temp::TempFolder;
 use crate::watched::CANARY;
@@ -49,21 +51,8 @@ impl Server for Redis {
     }
 }
 
-impl Server for Nginx {
-    fn address(&self) -> SocketAddr {
-        (**self).address()
-    }
-
-    fn kill(&mut self) {
-        self.stop();
-    }
-
-    fn restart(&mut self) {
-        (**self).restart();
-    }
-}
-
-impl Server for Apache {
+/// NGINX and Apache.
+impl<S: DerefMut<Target = WebServer> + Send> Server for S {
     fn address(&self) -> SocketAddr {
         (**self).address()
     }
